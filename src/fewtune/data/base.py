@@ -1,0 +1,103 @@
+"""Examples and datasets: what everything else in fewtune is given.
+
+An example is one row. A dataset is its rows and their task. Both are immutable; a change makes a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Origin = Literal["given", "augmented", "pseudo", "synthetic"]
+Task = Literal["classification", "generation", "language_modelling", "preference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row."""
+
+    text: str
+    label: str | None = None
+    id: str = ""
+    """As given in the file, else the 1-based row number as text."""
+    group: str | None = None
+    """What may never be split across folds (a customer, a document, an author)."""
+    origin: Origin = "given"
+    parent: str | None = None
+    """The `id` of the example this one was made from, when `origin` is not `given`."""
+    row: int = 0
+    """1-based number of the data row it came from; 0 when it came from no file."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples and their task.
+
+    `notes` are sentences saying what the reader chose (delimiter, encoding, columns, dropped rows): shown to the
+    person, kept in the report.
+    """
+
+    examples: tuple[Example, ...]
+    task: Task = "classification"
+    source: str = "memory"
+    text_column: str = "text"
+    label_column: str | None = "label"
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in row order."""
+        return [example.text for example in self.examples]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in row order; asserts that every row has one."""
+        labels = [example.label for example in self.examples if example.label is not None]
+        assert len(labels) == len(self.examples), "labels asked of a dataset with unlabelled rows"
+        return labels
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Distinct labels, sorted."""
+        return tuple(sorted({example.label for example in self.examples if example.label is not None}))
+
+    @property
+    def class_sizes(self) -> dict[str, int]:
+        """Rows of each class, in the order of `classes`."""
+        counts = Counter(example.label for example in self.examples)
+        return {name: counts[name] for name in self.classes}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over texts, labels, ids, groups, origins and parents in order, 16 hex digits."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            row = [example.text, example.label, example.id, example.group, example.origin, example.parent]
+            digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+    def subset(self, indices: Iterable[int]) -> Dataset:
+        """The rows at `indices`, in that order."""
+        return self.replace(examples=[self.examples[index] for index in indices])
+
+    def replace(self, *, examples: Sequence[Example] | None = None, notes: Sequence[str] | None = None) -> Dataset:
+        """A copy with other examples or notes."""
+        return Dataset(
+            examples=self.examples if examples is None else tuple(examples),
+            task=self.task,
+            source=self.source,
+            text_column=self.text_column,
+            label_column=self.label_column,
+            notes=self.notes if notes is None else tuple(notes),
+        )

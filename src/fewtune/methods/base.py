@@ -1,0 +1,187 @@
+"""The contract between a method and the rest: what it is given, what it must give back.
+
+A method is a frozen dataclass of its hyper-parameters. It is one of two kinds:
+
+- `ClosedFormMethod`: needs no gradient (majority, zero-shot, probe, self-training): `fit(material) -> Fitted`.
+- `TunedMethod`: `build(material) -> Tunable`, which `tune.loop.train` drives one step at a time and turns into a
+  `Fitted`. The method says which parameters, which rows and which loss; the arithmetic of a step lives in `tune/`.
+
+Shape legend: N rows, C classes, D width of an embedding, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+    from fewtune.backbones.encoder import Encoder
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one run gives a method to learn from. Nothing of a held-out row is in it."""
+
+    texts: Sequence[str]
+    """[N] labelled training texts."""
+    labels: IntArray
+    """[N] indices into `classes`."""
+    classes: tuple[str, ...]
+    """[C] class names, of the whole dataset: a class may have no row in this fold."""
+    encoder: Encoder | None
+    """The backbone; None for methods that read no text."""
+    unlabelled: Sequence[str] = ()
+    """Texts without labels that may be learned from."""
+    groups: Sequence[str] | None = None
+    """[N] rows with the same group never stand on both sides of an inner split."""
+    seed: int = 0
+    """The only source of randomness of the run."""
+
+
+@dataclass
+class TrainingLog:
+    """What happened while training; one entry a measured step."""
+
+    steps: list[int] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    validation_steps: list[int] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    best_step: int | None = None
+    """The step whose weights were kept; None when there was no validation."""
+    reseeded: int = 0
+    """How many times the run was restarted because its loss had not left chance after warm-up."""
+    stopped_early: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, losses rounded to 5 digits."""
+        plain = asdict(self)
+        for name in ("train_loss", "validation_loss"):
+            plain[name] = [round(value, 5) for value in plain[name]]
+        return plain
+
+
+class Fitted(ABC):
+    """What `fit` or training gives back: something that predicts, and can be saved."""
+
+    log: TrainingLog | None = None
+    notes: tuple[str, ...] = ()
+    """What the method decided inside the fold (strength chosen, guard fell back, …)."""
+
+    @abstractmethod
+    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
+        """[N, C] probabilities in the order of the material's `classes`; rows sum to one."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors) and settings (JSON) that the method's `load` reads."""
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """How a backbone is adapted: an immutable value whose fields are its hyper-parameters."""
+
+    name: ClassVar[str]
+    """Used in recipes, on the command line and in file names."""
+    title: ClassVar[str]
+    """Shown to people."""
+    rung: ClassVar[int]
+    """Place on the ladder: lower is simpler and cheaper."""
+    reads_text: ClassVar[bool] = True
+    """False: needs no backbone."""
+    uses_unlabelled: ClassVar[bool] = False
+    """True: is a candidate only when unlabelled text was given."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
+        """Read what `Fitted.save` wrote. Raises BackboneDamaged when a file is missing or does not fit."""
+
+    def settings(self) -> dict[str, Any]:
+        """The hyper-parameters as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Method:
+        """The inverse of `settings`; lists become tuples."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+
+
+class ClosedFormMethod(Method):
+    """A method without gradient steps."""
+
+    @abstractmethod
+    def fit(self, material: Material) -> Fitted:
+        """Learn from `material`."""
+
+
+class Tunable(ABC):
+    """A trainable thing on a backbone, made by `TunedMethod.build` for one run."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW groups: `params`, `lr` (peak), `weight_decay`."""
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
+        """[B] indices into the training rows, one array a step; as many as there are steps."""
+
+    @abstractmethod
+    def loss(self, indices: IntArray) -> torch.Tensor:
+        """Scalar training loss of one batch."""
+
+    @abstractmethod
+    def validation_loss(self) -> float | None:
+        """Loss on the run's own validation rows in evaluation mode; None when it keeps none."""
+
+    @abstractmethod
+    def chance_loss(self) -> float | None:
+        """The loss of knowing nothing; None when it is not defined for this objective."""
+
+    @abstractmethod
+    def state(self) -> dict[str, torch.Tensor]:
+        """A copy of the trained tensors, for keeping the best checkpoint."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what `state` gave."""
+
+    @abstractmethod
+    def train(self, mode: bool) -> None:
+        """Switch dropout on or off."""
+
+    @abstractmethod
+    def finish(self) -> Fitted:
+        """The fitted model, from the tensors as they stand."""
+
+
+class TunedMethod(Method):
+    """A method trained by gradient steps."""
+
+    @abstractmethod
+    def build(self, material: Material) -> Tunable:
+        """The trainable thing, initial weights drawn from `material.seed`."""
+
+    @abstractmethod
+    def total_steps(self, material: Material) -> int:
+        """How many steps `batches` will give."""
+
+    @property
+    @abstractmethod
+    def warmup_share(self) -> float:
+        """Share of the steps over which the rate climbs linearly from 0, before falling linearly to 0."""
+
+    @property
+    @abstractmethod
+    def clip_norm(self) -> float:
+        """Largest global gradient norm; larger gradients are scaled down."""
