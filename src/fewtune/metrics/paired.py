@@ -1,0 +1,173 @@
+"""Whether A beats B, told from the same resamples.
+
+The corrected resampled t-test (Nadeau and Bengio 2003; as "corrected repeated k-fold CV test" Bouckaert and Frank
+2004): the mean of the J per-split differences over √((1/J + n_test/n_train)·s²), on J − 1 degrees of freedom. On few
+rows s² can be small by luck, so for row scores two more things must hold before a difference is believed:
+
+- the variance is never taken below that of drawing rows (clusters, where rows are grouped), which no resampling of the
+  same rows can remove;
+- an exact sign test over the rows on which A and B differ, one vote a row after averaging its repeats (McNemar's test
+  for 0/1 scores), must agree while there are at most 25 of them. Where it is the less certain of the two, its p is
+  reported and the interval widened to match.
+
+So p < 0.05, an interval without 0, and a verdict other than "cannot be told apart" always come together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from fewtune.metrics.base import FloatArray, IntArray, cluster_index, row_means
+from fewtune.metrics.intervals import Groups, cluster_variance, correction
+
+Verdict = Literal["better", "worse", "cannot be told apart"]
+
+EXACT_UP_TO = 25
+"""Differing rows up to which the sign test must agree; beyond, the t-test's normal approximation holds."""
+SMALLEST_DIFFERENCE = 0.005
+"""A difference smaller than this asks for no rows of its own: `rows_needed` is for `WORTH_KNOWING` instead."""
+WORTH_KNOWING = 0.03
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A against B: `difference` is how much better A is, whichever way the score runs."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    verdict: Verdict
+    """Of A: 'better', 'worse' or 'cannot be told apart'."""
+    rows_needed: int | None
+    """Labelled rows in all it would take to tell a difference of `rows_needed_for` (power 80 %, two-sided at the
+    level); None once a verdict is reached. As uncertain as the difference itself: an order of magnitude."""
+    rows_needed_for: float
+    """The size of the difference seen, or 0.03 when less than 0.005 was seen."""
+    minimum_detectable_difference: float
+    """The smallest difference that this many rows tell four times out of five."""
+    level: float = 0.95
+    method: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def compare(
+    scores_a: Sequence[FloatArray],
+    scores_b: Sequence[FloatArray],
+    held_out: Sequence[IntArray],
+    *,
+    rows: int | None = None,
+    groups: Groups = None,
+    higher_is_better: bool = True,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare two candidates by row scores (1 where right, or a loss) on the same splits.
+
+    Parameters
+    ----------
+    scores_a, scores_b : J arrays [B], one score a held-out row.
+    held_out : J arrays [B], the rows each split held out, the same for both.
+    rows : N, the number of rows in all; one more than the largest index when not given.
+    groups : [N] rows with the same group count as one observation.
+    higher_is_better : False for a loss; the difference is then B − A.
+    level : confidence of the interval; the verdict is two-sided at 1 − level.
+    """
+    rows = rows or int(max(rows_B.max() for rows_B in held_out)) + 1
+    sign = 1.0 if higher_is_better else -1.0
+    differences = [sign * (a - b) for a, b in zip(scores_a, scores_b, strict=True)]
+    cluster_N = cluster_index(groups, rows)
+    difference_N = row_means(differences, held_out, rows)
+    splits = len(differences)
+    drawn, freedom = cluster_variance(difference_N, cluster_N), len(np.unique(cluster_N)) - 1
+    variance, method = drawn, "paired t-test over rows"
+    if splits > 1:
+        corrected = correction(held_out, rows) * float(np.var([d.mean() for d in differences], ddof=1))
+        variance, freedom = max(corrected, drawn), splits - 1
+        method = f"corrected resampled t-test over {splits} splits"
+    mean = float(np.concatenate(differences).mean())
+    wins, losses = votes(difference_N, cluster_N)
+    if wins + losses <= EXACT_UP_TO or variance == 0:
+        exact = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+        return _conclude(mean, variance, freedom, rows, level, exact, method, wins + losses)
+    return _conclude(mean, variance, freedom, rows, level, 0.0, method, wins + losses)
+
+
+def compare_scores(
+    scores_a_J: ArrayLike,
+    scores_b_J: ArrayLike,
+    held_out: Sequence[IntArray],
+    *,
+    rows: int | None = None,
+    higher_is_better: bool = True,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare two candidates by one score a split (macro F1, …); where row scores exist, `compare` is the safer test.
+
+    Identical differences in all splits carry no measure of spread and are decided by an exact sign test over the
+    folds of one repeat, as other repeats hold the same rows.
+    """
+    rows = rows or int(max(rows_B.max() for rows_B in held_out)) + 1
+    sign = 1.0 if higher_is_better else -1.0
+    difference_J = sign * (np.asarray(scores_a_J, dtype=np.float64) - np.asarray(scores_b_J, dtype=np.float64))
+    assert difference_J.shape == (len(held_out),), "one score a split"
+    assert len(held_out) > 1, "one split has no spread: use compare()"
+    independent = max(1, round(rows / float(np.mean([len(rows_B) for rows_B in held_out]))))
+    variance = correction(held_out, rows) * float(difference_J.var(ddof=1))
+    mean = float(difference_J.mean())
+    flat = variance <= 1e-24
+    exact = float(stats.binomtest(independent, independent).pvalue) if flat and abs(mean) > 1e-12 else float(mean == 0)
+    method = f"corrected resampled t-test over {len(held_out)} split scores"
+    return _conclude(mean, 0.0 if flat else variance, len(held_out) - 1, rows, level, exact, method, independent)
+
+
+def votes(difference_N: FloatArray, cluster_N: IntArray) -> tuple[int, int]:
+    """How many clusters A and B are each better on, after averaging a cluster's rows and repeats."""
+    seen_N = np.isfinite(difference_N)
+    total_K = np.bincount(cluster_N[seen_N], weights=difference_N[seen_N])
+    return int((total_K > 1e-12).sum()), int((total_K < -1e-12).sum())
+
+
+def _conclude(
+    mean: float, variance: float, freedom: int, rows: int, level: float, exact: float, method: str, differing: int
+) -> Comparison:
+    """Join the t-test with the exact p; the standard error grows until both say the same."""
+    freedom = max(1, freedom)
+    quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
+    error = float(np.sqrt(variance))
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error > 0 else 0.0
+    if exact >= p:
+        p = min(1.0, exact)
+        method += f"; exact sign test over {differing} differing rows"
+        at_p = float(stats.t.isf(p / 2, freedom))
+        # p = 1 gives a quantile of 0: the error then is the one that puts the difference well inside.
+        error = max(error, abs(mean) / at_p if at_p > 1e-9 else abs(mean))
+    # Identical rows say nothing of how two candidates differ: plan as if two more rows had differed (plus-four).
+    planned = max(error, float(np.sqrt(2.0 / (rows + 4) / rows)))
+    reach = quantile + float(stats.t.ppf(POWER, freedom))
+    seen = abs(mean) if abs(mean) >= SMALLEST_DIFFERENCE else WORTH_KNOWING
+    told = p < 1 - level
+    return Comparison(
+        difference=mean,
+        low=max(-1.0, mean - quantile * error) if abs(mean) <= 1 else mean - quantile * error,
+        high=min(1.0, mean + quantile * error) if abs(mean) <= 1 else mean + quantile * error,
+        p=p,
+        verdict="cannot be told apart" if not told else "better" if mean > 0 else "worse",
+        rows_needed=None if told else max(rows + 1, int(np.ceil(rows * (reach * planned / seen) ** 2))),
+        rows_needed_for=seen,
+        minimum_detectable_difference=reach * planned,
+        level=level,
+        method=method,
+    )
+
+
+__all__ = ["Comparison", "Verdict", "compare", "compare_scores"]
