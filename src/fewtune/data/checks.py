@@ -1,0 +1,106 @@
+"""Whether labelled rows make a classification task, and what is odd about them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from fewtune.errors import TaskError
+
+MOST_CLASSES = 1000
+MOST_LEVELS = 20
+"""Up to this many distinct numbers are grades or codes; beyond it they look like a quantity."""
+
+
+def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_column: str) -> list[str]:
+    """Notes about the classes of `labels`.
+
+    Raises
+    ------
+    TaskError
+        One class, all texts equal, numbers to predict, or about as many classes as rows.
+    """
+    sizes = Counter(labels)
+    if len(sizes) == 1:
+        what = f"All {len(labels)} labelled rows have the one label {short(labels[0])}."
+        raise TaskError(what, file=source, remedy="Two classes or more are needed: add rows of another class.")
+    if len(set(texts)) == 1:
+        what = f"All {len(texts)} rows have the same text."
+        raise TaskError(what, file=source, remedy="Check the text column (--text COLUMN).")
+    if looks_like_a_quantity(labels):
+        what = f"Column {label_column!r} holds {len(sizes)} distinct numbers, a quantity to predict (regression)."
+        remedy = "fewtune learns classes: cut the numbers into a few ranges, or choose another --label COLUMN."
+        raise TaskError(what, file=source, remedy=remedy)
+    _refuse_too_many(labels, sizes, source, label_column)
+    return [*_single_row_note(sizes), *_spelling_notes(sizes)]
+
+
+def looks_like_a_quantity(labels: Sequence[str]) -> bool:
+    """Whether the labels are numbers that measure rather than codes that name.
+
+    Integer codes are few, or run from 0 or 1 without wide gaps, or have ten rows each on average.
+    """
+    numbers = {value for label in set(labels) if (value := _number(label)) is not None}
+    distinct = len(set(labels))
+    if len(numbers) < 0.9 * distinct:
+        return False
+    if any(not value.is_integer() for value in numbers):
+        return distinct > min(10, len(labels) / 2)
+    dense = min(numbers) in (0, 1) and max(numbers) <= 2 * distinct
+    return distinct > MOST_LEVELS and not dense and distinct > len(labels) / 10
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label.replace(",", ".", 1))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _refuse_too_many(labels: Sequence[str], sizes: Counter[str], source: str, label_column: str) -> None:
+    few_a_class = len(sizes) > 2 and len(sizes) > len(labels) / 2
+    if not few_a_class and len(sizes) <= MOST_CLASSES:
+        return
+    what = f"Column {label_column!r} holds {len(sizes)} distinct labels in {len(labels)} rows."
+    if sum(map(len, sizes)) / len(sizes) > 40:
+        remedy = "They read like texts to write, not classes; choose another --label COLUMN."
+    elif few_a_class:
+        remedy = "A class is learned from several rows: merge classes, add rows, or choose another --label COLUMN."
+    else:
+        remedy = f"More than {MOST_CLASSES} classes is search, not classification: merge them into fewer."
+    raise TaskError(what, file=source, remedy=remedy)
+
+
+def _single_row_note(sizes: Counter[str]) -> list[str]:
+    single = [name for name, count in sizes.items() if count == 1]
+    if not single:
+        return []
+    said = "Class" if len(single) == 1 else f"{len(single)} classes"
+    return [
+        f"{said} {listed([short(name) for name in single])} with one row: when that row is tested nothing of its class "
+        "is left to learn from, so it is counted wrong. Add rows, or merge the class into another."
+    ]
+
+
+def _spelling_notes(sizes: Counter[str]) -> list[str]:
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in sizes:
+        spellings[" ".join(name.casefold().split())].append(name)
+    return [
+        f"Labels that differ in letter case or spaces only are kept apart: {listed([short(name) for name in names])}."
+        for names in spellings.values()
+        if len(names) > 1
+    ]
+
+
+def listed(items: Sequence[object], most: int = 10) -> str:
+    """The first items, joined, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more
+
+
+def short(label: str) -> str:
+    """A label quoted for a message, cut at 40 characters."""
+    return repr(label if len(label) <= 40 else label[:39] + "…")

@@ -1,0 +1,247 @@
+"""Read any source of rows into a `Dataset`, saying what was chosen on the way.
+
+source → reader (`data/readers/`) → Table → columns (`data/columns.py`) → examples → checks (`data/checks.py`)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fewtune.data.base import Dataset, Example
+from fewtune.data.checks import check_task, listed
+from fewtune.data.columns import Columns, choose_columns
+from fewtune.data.readers.base import Cell, Table
+from fewtune.errors import DataError, EmptyData, TaskError, UnreadableFile
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+}
+REFUSED = {
+    ".xls": "Open it in Excel or LibreOffice and save it as .xlsx or CSV.",
+    ".ods": "Open it in LibreOffice and save it as .xlsx or CSV.",
+    ".pkl": "A pickle can run any code when opened, so fewtune opens none: save the table as CSV or Parquet.",
+    ".pickle": "A pickle can run any code when opened, so fewtune opens none: save the table as CSV or Parquet.",
+    ".gz": "Unpack it first: gunzip FILE.",
+    ".zip": "Unpack it first and give the file inside.",
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read(
+    source: object,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    labelled: bool = True,
+) -> Dataset:
+    """Read rows from a file, the Hugging Face Hub or memory.
+
+    Parameters
+    ----------
+    source : path, Hub name, frame, dataset, list, tuple or mapping
+        Path to a CSV, TSV, JSON, JSON lines, Parquet, Excel or text file; a Hub name such as `owner/name` or
+        `owner/name:split`; a pandas frame; a `datasets.Dataset`; a list of (text, label) pairs, of mappings or of
+        texts; a tuple (texts, labels); a mapping of columns. A `Dataset` is given back as it is.
+    text, label, group, id : str, optional
+        Names of columns. Text, label and id are recognised when not named; a group never is.
+    labelled : bool
+        False for rows to predict: only text is needed, and a label is read only if its column is named.
+
+    Returns
+    -------
+    Dataset
+        Texts exactly as given, but for NUL characters and halves of surrogate pairs; labels without outer spaces.
+        Rows without text (or, if `labelled`, without label) are left out. `notes` say all that was chosen.
+
+    Raises
+    ------
+    DataError
+        With the file, the row and what to do next: `UnreadableFile`, `EmptyData`, `ColumnError` or `TaskError`.
+    MissingExtra
+        Excel or the Hub is asked for and its library is not installed.
+    """
+    if isinstance(source, Dataset):
+        return source
+    table = _read_table(source, lines=not labelled and text is None and label is None)
+    columns = choose_columns(table, text=text, label=label, group=group, id=id, labelled=labelled)
+    examples, notes = _examples(table, columns, labelled)
+    if labelled:
+        assert columns.label is not None
+        labels = [example.label for example in examples if example.label is not None]
+        notes += check_task([example.text for example in examples], labels, table.source, columns.label)
+    return Dataset(
+        examples=tuple(examples),
+        source=table.source,
+        text_column=columns.text,
+        label_column=columns.label,
+        notes=(*table.notes, *columns.notes, *notes),
+    )
+
+
+def _read_table(source: object, *, lines: bool) -> Table:
+    if isinstance(source, Path):
+        return _read_file(source, lines=lines)
+    if isinstance(source, str):
+        return _read_named(source, lines=lines)
+    from fewtune.data.readers.memory import read_memory
+
+    table = read_memory(source)
+    if not len(table):
+        raise EmptyData("There are no rows.", remedy="Give at least two, of two classes.")
+    return table
+
+
+def _read_named(source: str, *, lines: bool) -> Table:
+    """A path, or a name on the Hub where no such path, no such folder and no file ending speaks against it."""
+    from fewtune.data.readers.hub import is_hub_name, read_hub
+
+    try:
+        path = Path(source).expanduser()
+        local = path.exists() or path.suffix.lower() in {*SUFFIXES, *REFUSED, ".txt"}
+        local = local or (path.parent != Path() and path.parent.exists())
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, or with NUL in it, or of no user
+        raise UnreadableFile("This is no path.", file=repr(source[:100]), remedy="Give a path to a file.") from error
+    return read_hub(source) if not local and is_hub_name(source) else _read_file(path, lines=lines)
+
+
+def _read_file(path: Path, *, lines: bool) -> Table:
+    from fewtune.data.readers import csv, excel, json, parquet
+
+    _refuse_what_is_no_file(path)
+    kind = _kind(path)
+    if kind == "parquet":
+        return parquet.read_parquet(path)
+    if kind == "excel":
+        return excel.read_excel(path)
+    if kind == "json":
+        return json.read_json(path)
+    return csv.read_lines(path) if lines and path.suffix.lower() == ".txt" else csv.read_csv(path)
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    if path.is_dir():
+        files = sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        remedy = f"Give one file in it: {listed(files)}." if files else "Give a file."
+        raise UnreadableFile("This is a folder.", file=path, remedy=remedy)
+    if not path.exists():
+        remedy = "Check the path; a dataset of the Hugging Face Hub is given as owner/name or name:split."
+        if path.parent.is_dir():
+            near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+            remedy = f"Did you mean {str(path.parent / near[0])!r}?" if near else remedy
+        raise UnreadableFile("There is no such file.", file=path, remedy=remedy)
+    if not path.is_file():
+        raise UnreadableFile("This is not a regular file.", file=path, remedy="Give a path to a file.")
+    if path.suffix.lower() in REFUSED:
+        what = f"Files ending in {path.suffix} are not read."
+        raise UnreadableFile(what, file=path, remedy=REFUSED[path.suffix.lower()])
+
+
+def _kind(path: Path) -> str:
+    """The format by what the file begins with, then by its name, then by its first letter."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        what = f"The file cannot be read ({error.strerror or error})."
+        raise UnreadableFile(what, file=path, remedy="Check its permissions.") from error
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"PK\x03\x04") and (b"xl/" in head or b"[Content_Types].xml" in head):
+        return "excel"
+    known = SUFFIXES.get(path.suffix.lower())
+    if known in ("parquet", "excel") and not head:
+        raise EmptyData("The file is empty.", file=path)
+    if known is None and head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"["):
+        return "json"
+    return known or "csv"
+
+
+def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Example], list[str]]:
+    """Rows with text (and label), as examples; notes on those left out."""
+    texts, mended = _clean(table.columns[columns.text])
+    labels = [_stripped(cell) for cell in table.columns[columns.label]] if columns.label else [None] * len(table)
+    groups = [_stripped(cell) for cell in table.columns[columns.group]] if columns.group else [None] * len(table)
+    no_text = [place for place, text in enumerate(texts) if not text.strip()]
+    no_label = [place for place, name in enumerate(labels) if labelled and name is None and texts[place].strip()]
+    left_out = {*no_text, *no_label}
+    kept = [place for place in range(len(table)) if place not in left_out]
+    notes = _left_out_notes(table, columns, no_text, no_label, mended)
+    if not kept:
+        raise _nothing_left(table, columns, no_text)
+    ids, repeated = _ids(table, columns.id, kept)
+    if repeated:
+        notes.append(f"{repeated} repeated ids in column {columns.id!r} are made unique by a suffix (#2, #3, …).")
+    examples = [
+        Example(texts[place], labels[place], id=name, group=groups[place], row=table.rows[place])
+        for place, name in zip(kept, ids, strict=True)
+    ]
+    return examples, notes
+
+
+def _clean(cells: Sequence[Cell]) -> tuple[list[str], int]:
+    """Texts without NUL (C libraries end there) and without half surrogate pairs (they cannot be encoded)."""
+    texts = [_SURROGATE.sub("\ufffd", (cell or "").replace("\x00", "")) for cell in cells]
+    return texts, sum(text != (cell or "") for text, cell in zip(texts, cells, strict=True))
+
+
+def _stripped(cell: Cell) -> Cell:
+    return _clean([cell])[0][0].strip() or None
+
+
+def _left_out_notes(
+    table: Table, columns: Columns, no_text: Sequence[int], no_label: Sequence[int], mended: int
+) -> list[str]:
+    notes = []
+    for places, lack in ((no_text, "text"), (no_label, "label")):
+        if places:
+            rows = listed([table.rows[place] for place in places])
+            notes.append(f"{len(places)} of {len(table)} rows have no {lack} and are left out: rows {rows}.")
+    if len(no_label) > len(table) / 2:
+        notes.append(
+            f"More than half of the rows have no label in column {columns.label!r}. Check that it is the right column; "
+            "rows to predict belong in a file of their own."
+        )
+    if mended:
+        notes.append(f"{mended} texts held NUL characters or broken Unicode; these characters are removed or replaced.")
+    return notes
+
+
+def _nothing_left(table: Table, columns: Columns, no_text: Sequence[int]) -> DataError:
+    if len(no_text) == len(table):
+        what = f"No row has text in column {columns.text!r}."
+        return EmptyData(what, file=table.source, remedy="Check the text column (--text COLUMN).")
+    what = f"No row has both text and a label in column {columns.label!r}."
+    return TaskError(what, file=table.source, remedy="Check the label column (--label COLUMN).")
+
+
+def _ids(table: Table, column: str | None, kept: Iterable[int]) -> tuple[list[str], int]:
+    """One id a row, the row number where none is given; repeated ones numbered."""
+    taken: set[str] = set()
+    ids: list[str] = []
+    repeated = 0
+    given = table.columns[column] if column else []
+    for place in kept:
+        name = base = (_stripped(given[place]) if column else None) or str(table.rows[place])
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{base}#{count}"
+        repeated += count > 1
+        taken.add(name)
+        ids.append(name)
+    return ids, repeated

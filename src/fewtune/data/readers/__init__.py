@@ -1,0 +1,1 @@
+"""One reader a file: each turns a kind of source into a `Table`."""
