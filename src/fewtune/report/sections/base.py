@@ -1,0 +1,65 @@
+"""Reading `result.json` without tripping: helpers that every section of the page is worked out with.
+
+A section is one function of the result. It returns the values its template prints, or None when the result has nothing
+for it: the section is then left out. Missing optional keys never raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from fewtune.report.words import clip
+
+Section = dict[str, Any] | None
+Result = Mapping[str, Any]
+
+WIDE, SMALL = 720.0, 328.0
+"""Chart widths: the text column of the page and of A4, and a phone of 360 px."""
+
+
+def part(result: Any, *keys: str) -> dict[str, Any]:
+    """The object at a path of keys; empty when any of it is absent or no object."""
+    for key in keys:
+        result = result.get(key) if isinstance(result, Mapping) else None
+    return dict(result) if isinstance(result, Mapping) else {}
+
+
+def items(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; empty for anything else."""
+    return [dict(entry) for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def sentences(value: Any) -> list[str]:
+    """The strings of a list, none of them empty."""
+    return [entry for entry in value if isinstance(entry, str) and entry] if isinstance(value, list) else []
+
+
+def drawn(chart: Callable[[float], Markup], wide: float = WIDE, narrow: float = SMALL) -> Markup:
+    """A chart at both widths; the style sheet shows one of them."""
+    both = '<div class="chart wide">{}</div><div class="chart narrow">{}</div>'
+    return Markup(both).format(chart(wide), chart(narrow))
+
+
+def titles(result: Result) -> dict[str, str]:
+    """Method name → title."""
+    rungs = [*items(result.get("ladder")), part(result, "winner")]
+    return {str(rung["name"]): name_of(rung) for rung in rungs if rung.get("name")}
+
+
+def name_of(rung: Mapping[str, Any]) -> str:
+    """What a person calls a rung."""
+    return clip(rung.get("title") or rung.get("name") or "unnamed", 80).text
+
+
+def winner_rung(result: Result) -> int | None:
+    """The winner's place in the ladder."""
+    place = part(result, "winner").get("rung")
+    return place if isinstance(place, int) and 0 <= place < len(items(result.get("ladder"))) else None
+
+
+def class_names(result: Result) -> list[str]:
+    """Class names in the order of the matrix."""
+    return [clip(entry.get("name"), 80).text for entry in items(result.get("classes"))]

@@ -1,0 +1,102 @@
+"""The result in a terminal: the ladder as a table, and the summary that ends a run.
+
+Made for 80 columns and for terminals without colour: what is marked by colour is also marked by a sign or a word.
+Texts are never parsed as rich markup, so a file named `[red].csv` prints as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from fewtune.report.sections import decision
+from fewtune.report.words import NBSP, Comparison
+
+_STYLES = {"better": "green", "worse": "red", "unclear": "dim"}
+_SPELT = {NBSP: " ", "−": "-", "\n": " ", "\t": " "}
+"""Characters that old code pages and `grep` stumble over."""
+
+
+def ladder_table(result: Mapping[str, Any]) -> RenderableType:
+    """Every candidate with accuracy, interval, points against the rung below and time; `*` marks the chosen one."""
+    view = decision.ladder(result)
+    rungs: list[dict[str, Any]] = view["rungs"] if view else []
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("  Candidate")
+    for heading in ("Accuracy", "95 % interval", "Against below", "Time"):
+        table.add_column(heading, justify="left" if heading == "Against below" else "right", no_wrap=True)
+    for rung in rungs:
+        table.add_row(*_row(rung), style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
+    skipped = [_plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
+    return Group(table, *skipped)
+
+
+def _row(rung: Mapping[str, Any]) -> list[RenderableType]:
+    # A grid of its own keeps the second line of a long title clear of the mark.
+    title = Table.grid(padding=(0, 1, 0, 0))
+    title.add_row(_plain("*" if rung["chosen"] else " "), _plain(rung["title"]))
+    if rung["skipped"]:
+        return [title, _plain("-"), _plain("-"), _plain("skipped"), _plain("-")]
+    between = rung["range"].replace(f"{NBSP}–{NBSP}", "–") if rung["score"] else "-"
+    difference = _points(rung["below"]) if rung["below"] else _plain("-")
+    return [title, _plain(rung["score"] or "-"), _plain(between), difference, _plain(rung["time"])]
+
+
+def _points(found: Comparison) -> Text:
+    """`+47.8 better`, short enough for a column."""
+    word = "cannot tell" if found.kind == "unclear" else found.kind
+    return _plain(f"{found.difference.split(NBSP)[0]:>5} ").append(word, style=_STYLES[found.kind])
+
+
+def _compared(found: Comparison) -> Text:
+    """`better, +2.4 points`, the word in colour."""
+    said = Text(found.verdict, style=_STYLES[found.kind])
+    return said.append_text(_plain(f", {found.difference}")) if found.difference else said
+
+
+def summary(result: Mapping[str, Any], *, page: Path | None = None) -> RenderableType:
+    """The verdict, the number, what it was held against, what to do next, and where the page is.
+
+    Parameters
+    ----------
+    result
+        `result.json` as read.
+    page
+        The written report; None: the place is left out.
+    """
+    head, advice = decision.headline(result), decision.advice(result)
+    parts: list[RenderableType] = [Text(), _plain(head["verdict"], "bold"), Text()]
+    if head["accuracy"]:
+        parts.append(_plain(f"{head['words']}"))
+        parts.append(_plain(f"Accuracy {head['accuracy']}, 95 % interval {head['range']}, by {head['winner']}."))
+    for words, found in head["against"]:
+        parts.append(_plain(f"Against {words}: ").append_text(_compared(found)).append("."))
+    if advice:
+        parts += [Text(), _plain("What to do next", "bold"), _steps(advice["advice"])]
+    if page is not None:
+        # No wrapping: a path broken over two lines cannot be clicked or copied.
+        parts += [Text(), Text(f"The whole report: {page}", no_wrap=True, overflow="ignore")]
+    return Group(*parts)
+
+
+def _steps(advice: list[dict[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for number, one in enumerate(advice, 1):
+        step = _plain(one["do"])
+        if one["why"]:
+            step.append_text(_plain(f" {one['why']}", "dim"))
+        table.add_row(_plain(f"{number}."), step)
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text as it is, without control characters: a label must not be able to drive the terminal."""
+    spelt = (_SPELT.get(letter, letter) for letter in text if letter.isprintable() or letter in _SPELT)
+    return Text("".join(spelt), style)
