@@ -114,19 +114,18 @@ def holdout(labels: Sequence[Hashable], groups: Groups | None = None, *, share: 
     rng = np.random.default_rng(seed)
     sizes = np.bincount(codes) if len(codes) else np.zeros(0, dtype=np.int64)
     target = _apportion(sizes, share, rng)
-    held = np.zeros(len(codes), dtype=bool)
-    left = sizes.copy()
-    order = _largest_first(blocks, rng)
-    for block in (blocks[place] for place in order):
-        spared = all(left[code] > count for code, count in block.counts)
-        if spared and sum(abs(target[code] - count) - abs(target[code]) for code, count in block.counts) < 0:
-            _take(block, target, left, held)
-    if not held.any():
-        for block in (blocks[place] for place in reversed(order)):  # the smallest that leaves every class in training
-            if all(left[code] > count for code, count in block.counts):
-                _take(block, target, left, held)
-                break
-    return Split(0, 0, _where(~held), _where(held))
+    left: list[int] = sizes.tolist()
+    order = [blocks[place] for place in _largest_first(blocks, rng)]
+    held: list[int] = []
+    for block in order:
+        if _spared(block, left) and _nearer(block, target):
+            held += _take(block, target, left)
+    if not held:
+        smallest = next((block for block in reversed(order) if _spared(block, left)), None)
+        held += _take(smallest, target, left) if smallest is not None else ()
+    test = np.zeros(len(codes), dtype=bool)
+    test[held] = True
+    return Split(0, 0, _where(~test), _where(test))
 
 
 def merge_groups(groups: Groups | None, clusters: Sequence[Hashable]) -> list[int]:
@@ -237,7 +236,7 @@ def _largest_first(blocks: list[_Block], rng: np.random.Generator) -> list[int]:
     return sorted(shuffled, key=lambda place: (-len(blocks[place].rows), blocks[place].counts))
 
 
-def _apportion(sizes: Indices, share: float, rng: np.random.Generator) -> Indices:
+def _apportion(sizes: Indices, share: float, rng: np.random.Generator) -> list[int]:
     """Rows to hold of each class: whole parts first, then the largest fractions, one of each class left."""
     wanted = share * sizes
     target: Indices = np.minimum(np.floor(wanted + 1e-9).astype(np.int64), np.maximum(sizes - 1, 0))
@@ -247,15 +246,26 @@ def _apportion(sizes: Indices, share: float, rng: np.random.Generator) -> Indice
         if missing > 0 and target[code] < sizes[code] - 1:
             target[code] += 1
             missing -= 1
-    return target
+    whole: list[int] = target.tolist()
+    return whole
 
 
-def _take(block: _Block, target: Indices, left: Indices, held: NDArray[np.bool_]) -> None:
-    """Hold a block: what is still wanted and what is left in training go down."""
+def _spared(block: _Block, left: Sequence[int]) -> bool:
+    """Whether every class stays in training without the block."""
+    return all(left[code] > count for code, count in block.counts)
+
+
+def _nearer(block: _Block, target: Sequence[int]) -> bool:
+    """Whether holding the block brings the classes nearer to what is still wanted of them."""
+    return sum(abs(target[code] - count) - abs(target[code]) for code, count in block.counts) < 0
+
+
+def _take(block: _Block, target: list[int], left: list[int]) -> tuple[int, ...]:
+    """The block's rows: what is still wanted and what is left in training go down."""
     for code, count in block.counts:
         target[code] -= count
         left[code] -= count
-    held[list(block.rows)] = True
+    return block.rows
 
 
 def _where(mask: NDArray[np.bool_]) -> Indices:

@@ -1,0 +1,133 @@
+"""Write tables whole or not at all: to a file beside, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from fewtune.errors import StoreError, UsageError
+
+Columns = Mapping[str, Sequence[object]]
+
+
+def write_table(path: str | Path, columns: Columns) -> Path:
+    """Write columns of equal length as CSV or TSV (UTF-8), JSON lines or Parquet, by the ending of `path`.
+
+    Folders on the way are made. A file of this name is replaced only once the new one is on disk.
+
+    Raises
+    ------
+    UsageError
+        The ending names no format, or the columns differ in length.
+    StoreError
+        The file cannot be written: disk full, no permission, a folder of this name.
+    """
+    path = Path(path)
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise UsageError(f"{path}: cannot tell the format from the name. End it in one of: {', '.join(WRITERS)}.")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise UsageError(f"{path}: columns differ in length: {lengths}.")
+    try:
+        _replace(path, lambda file: writer(file, columns))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}). {_remedy(error)}") from error
+    return path
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _mode(path: Path) -> int:
+    """Of the file replaced, else what a plain `open` would give; mkstemp's files are the owner's alone."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name survives a power cut too, where the system can promise that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full: free some space or give a path on another disk."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Give a path you may write to."
+    return "Give another path."
+
+
+def _write_csv(file: IO[bytes], columns: Columns, delimiter: str = ",") -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(map(_plain, values) for values in columns.values()), strict=True))
+    text.flush()
+    text.detach()
+
+
+def _write_tsv(file: IO[bytes], columns: Columns) -> None:
+    _write_csv(file, columns, delimiter="\t")
+
+
+def _write_json_lines(file: IO[bytes], columns: Columns) -> None:
+    for row in zip(*(map(_plain, values) for values in columns.values()), strict=True):
+        line = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
+        file.write(line.encode("utf-8", errors="replace") + b"\n")
+
+
+def _write_parquet(file: IO[bytes], columns: Columns) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: pa.array([_plain(value) for value in values]) for name, values in columns.items()})
+    pq.write_table(table, file)
+
+
+def _plain(value: object) -> object:
+    """A NumPy scalar as Python's own."""
+    if isinstance(value, str) or value is None:
+        return value
+    return value.item() if hasattr(value, "item") else value
+
+
+WRITERS: dict[str, Callable[[IO[bytes], Columns], None]] = {
+    ".csv": _write_csv,
+    ".tsv": _write_tsv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+}
