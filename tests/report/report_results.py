@@ -163,8 +163,8 @@ TEXTS = [
     ("It says my account doesn't exist. I've had it for four years.", "app crash", "login problem"),
     ("Kindly process the reimbursement for the returned item, RMA 4471.", "gift card", "refund request"),
     ("The courier's site shows my thermostat sitting in the same depot.", "device offline", "delivery delay"),
-    ("During setup it asks me for the \"home PIN\". I never made one.", "login problem", "setup help"),
-]  # fmt: skip
+    ('During setup it asks me for the "home PIN". I never made one.', "login problem", "setup help"),
+]
 
 
 def suspects(count: int) -> list[dict[str, Any]]:

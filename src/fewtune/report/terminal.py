@@ -35,7 +35,7 @@ def ladder_table(result: Mapping[str, Any]) -> RenderableType:
     for rung in rungs:
         table.add_row(*_row(rung), style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
     skipped = [_plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
-    return Group(table, *skipped)
+    return Group(table, Text(), *skipped) if skipped else table
 
 
 def _row(rung: Mapping[str, Any]) -> list[RenderableType]:
@@ -81,8 +81,8 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
     if advice:
         parts += [Text(), _plain("What to do next", "bold"), _steps(advice["advice"])]
     if page is not None:
-        # No wrapping: a path broken over two lines cannot be clicked or copied.
-        parts += [Text(), Text(f"The whole report: {page}", no_wrap=True, overflow="ignore")]
+        # Folded, never cropped: a path that lost its end leads nowhere.
+        parts += [Text(), Text("The whole report:"), Text(f"  {page}", overflow="fold")]
     return Group(*parts)
 
 
