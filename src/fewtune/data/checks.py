@@ -60,7 +60,8 @@ def _number(label: str) -> float | None:
 
 
 def _refuse_too_many(labels: Sequence[str], sizes: Counter[str], source: str, label_column: str) -> None:
-    few_a_class = len(sizes) > 2 and len(sizes) > len(labels) / 2
+    single = sum(count == 1 for count in sizes.values())
+    few_a_class = len(sizes) > max(2, len(labels) / 2) and single > len(sizes) / 2
     if not few_a_class and len(sizes) <= MOST_CLASSES:
         return
     what = f"Column {label_column!r} holds {len(sizes)} distinct labels in {len(labels)} rows."

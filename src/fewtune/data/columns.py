@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fewtune.data.readers.base import Cell, Table
 from fewtune.data.words import GROUP_WORDS, ID_NAMES, LABEL_TIERS, TEXT_TIERS, WEAK, plain, tier
-from fewtune.errors import ColumnError, TaskError
+from fewtune.errors import ColumnError, DataError, EmptyData, TaskError
 
 
 @dataclass
@@ -103,8 +103,7 @@ def _text_column(table: Table, names: Sequence[str], labelled: bool) -> str:
         return named
     names = [name for name in names if _has_cells(table, name) and name not in table.nested]
     if not names:
-        what = "No column holds text" + (" beside the label." if labelled else ".")
-        raise ColumnError(what, file=table.source, remedy=f"Say which with --text COLUMN. {_listing(table)}")
+        raise _no_text(table, labelled)
     if len(names) == 1:
         return names[0]
     lengths = {name: _mean_length(table.columns[name]) for name in names if plain(name) not in ID_NAMES}
@@ -112,6 +111,15 @@ def _text_column(table: Table, names: Sequence[str], labelled: bool) -> str:
     if not ranked or (len(ranked) > 1 and lengths[ranked[1]] > 0.6 * lengths[ranked[0]]):
         raise _ambiguous(table, ranked[:5] or names, "text")
     return ranked[0]
+
+
+def _no_text(table: Table, labelled: bool) -> DataError:
+    blank = [name for name in table.columns if tier(name, TEXT_TIERS) is not None and not _has_cells(table, name)]
+    if blank:
+        remedy = "Fill it, or name another with --text COLUMN."
+        return EmptyData(f"No row has text in column {blank[0]!r}.", file=table.source, remedy=remedy)
+    what = "No column holds text" + (" beside the label." if labelled else ".")
+    return ColumnError(what, file=table.source, remedy=f"Say which with --text COLUMN. {_listing(table)}")
 
 
 def _mean_length(cells: Sequence[Cell]) -> float:

@@ -117,8 +117,9 @@ def holdout(labels: Sequence[Hashable], groups: Groups | None = None, *, share: 
     left: list[int] = sizes.tolist()
     order = [blocks[place] for place in _largest_first(blocks, rng)]
     held: list[int] = []
+    wanted = round(share * len(codes))
     for block in order:
-        if _spared(block, left) and _nearer(block, target):
+        if len(held) < wanted and _spared(block, left) and _nearer(block, target):
             held += _take(block, target, left)
     if not held:
         smallest = next((block for block in reversed(order) if _spared(block, left)), None)
@@ -181,7 +182,8 @@ def _feasible(codes: Indices, blocks: list[_Block], folds: int) -> tuple[int, st
         kind = "groups" if any(len(block.rows) > 1 for block in blocks) else "rows"
         said.append(f"{len(blocks)} folds, not {folds}: there are only {len(blocks)} {kind}.")
     if alone:
-        said.append(f"{len(alone)} classes have a single row or group: when it is tested, none of it is in training.")
+        kind = "1 class has" if len(alone) == 1 else f"{len(alone)} classes have"
+        said.append(f"{kind} a single row or group: when that is tested, none of its class is in training.")
     return min(folds, len(blocks)), " ".join(said)
 
 

@@ -47,12 +47,12 @@ def read_csv(path: Path) -> Table:
     """Read delimited text with or without a header."""
     text, notes = decode(read_bytes(path), path)
     text = text.lstrip("\r\n")
+    if not text.strip():
+        raise EmptyData("The file is empty.", file=path, remedy="Give a file with at least a header and two rows.")
     delimiter = find_delimiter(text, path.suffix.lower())
     records = _parse(text, delimiter, path, notes)
-    while records and not any(cell.strip() for cell in records[-1]):
+    while len(records) > 1 and not any(cell.strip() for cell in records[-1]):
         records.pop()
-    if not records:
-        raise EmptyData("The file holds no rows.", file=path)
     if delimiter != NONE:
         notes.append(f"Delimiter: {DELIMITERS[delimiter]}.")
     return _table(records, path, notes)
