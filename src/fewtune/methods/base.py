@@ -57,8 +57,10 @@ class TrainingLog:
     train_loss: list[float] = field(default_factory=list)
     validation_steps: list[int] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
+    validation_on: str | None = None
+    """`own`: rows of the run set aside, which decide; `held_out`: the fold's rows, watched only; None: not measured."""
     best_step: int | None = None
-    """The step whose weights were kept; None when there was no validation."""
+    """The step whose weights were kept; None when nothing but the step count decided."""
     reseeded: int = 0
     """How many times the run was restarted because its loss had not left chance after warm-up."""
     stopped_early: bool = False
@@ -77,6 +79,8 @@ class Fitted(ABC):
     log: TrainingLog | None = None
     notes: tuple[str, ...] = ()
     """What the method decided inside the fold (strength chosen, guard fell back, …)."""
+    trainable_parameters: int = 0
+    """How many numbers were learned."""
 
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
@@ -141,8 +145,8 @@ class Tunable(ABC):
         """Scalar training loss of one batch."""
 
     @abstractmethod
-    def validation_loss(self) -> float | None:
-        """Loss on the run's own validation rows in evaluation mode; None when it keeps none."""
+    def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
+        """The training objective on given rows, in evaluation mode."""
 
     @abstractmethod
     def chance_loss(self) -> float | None:
@@ -165,6 +169,7 @@ class Tunable(ABC):
         """The fitted model, from the tensors as they stand."""
 
 
+@dataclass(frozen=True)
 class TunedMethod(Method):
     """A method trained by gradient steps."""
 
@@ -176,12 +181,13 @@ class TunedMethod(Method):
     def total_steps(self, material: Material) -> int:
         """How many steps `batches` will give."""
 
-    @property
-    @abstractmethod
-    def warmup_share(self) -> float:
-        """Share of the steps over which the rate climbs linearly from 0, before falling linearly to 0."""
+    def validation_share(self, material: Material) -> float:
+        """Share of the run's rows set aside to stop early by; 0 where rows are too few to spare any."""
+        return 0.0
 
-    @property
-    @abstractmethod
-    def clip_norm(self) -> float:
-        """Largest global gradient norm; larger gradients are scaled down."""
+    warmup_share: float = 0.1
+    """Share of the steps over which the rate climbs linearly from 0, before falling linearly to 0."""
+    clip_norm: float = 1.0
+    """Largest global gradient norm; larger gradients are scaled down."""
+    patience: int = 3
+    """Measurements without a better validation loss before the run stops."""

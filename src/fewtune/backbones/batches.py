@@ -1,0 +1,33 @@
+"""Batches of like length, so that little of the arithmetic is spent on padding.
+
+Legend: B texts, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def by_length(lengths: Sequence[int], *, token_budget: int) -> Iterator[NDArray[np.int64]]:
+    """Indices in batches of ascending length; a batch holds at most `token_budget` tokens, padding included."""
+    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    start = 0
+    for end in range(1, len(order) + 1):
+        full = end == len(order) or lengths[order[end]] * (end + 1 - start) > token_budget
+        if full:
+            yield order[start:end]
+            start = end
+
+
+def pad_tokens(tokens: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """[B, T] token ids padded on the right, and the [B, T] mask of real tokens."""
+    ids_BT = torch.full((len(tokens), max(map(len, tokens))), pad_id, dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, sequence in enumerate(tokens):
+        ids_BT[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+        mask_BT[row, : len(sequence)] = 1
+    return ids_BT, mask_BT

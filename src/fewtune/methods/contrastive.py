@@ -1,0 +1,174 @@
+"""Contrastive body tuning: texts of one class are drawn together, the others apart, then a head is fitted.
+
+The objective is on cosines: mean (1 - cos)^2 over pairs of one class plus mean max(cos, 0)^2 over the rest
+(after Tunstall and others 2022, SetFit, whose pairs are sampled one by one; here a batch holds all its pairs).
+Class names stand among the texts as one more example of their class.
+
+Legend: B rows of a batch, D width, N rows, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from fewtune.backbones.body import Body, layer_count
+from fewtune.backbones.encoder import unit
+from fewtune.methods.base import Fitted, FloatArray, IntArray, Material, Tunable, TunedMethod
+from fewtune.methods.class_names import are_words, spoken
+from fewtune.methods.head import LinearHead
+from fewtune.methods.probe import HEAD_FILE, choose_strength, fit_on, head_rows
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+WATCHED_ROWS = 64
+"""Training rows that a held-out row is paired with when the loss on it is watched."""
+
+
+@dataclass(frozen=True)
+class Contrastive(TunedMethod):
+    """The encoder's upper layers tuned by pairs, a logistic regression on top."""
+
+    name: ClassVar[str] = "contrastive"
+    title: ClassVar[str] = "Contrastive body tuning"
+    rung: ClassVar[int] = 4
+
+    steps: int = 60
+    """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`."""
+    most_steps: int = 240
+    batch_size: int = 32
+    rate: float = 3e-5
+    weight_decay: float = 0.01
+    frozen_share: float = 0.0
+    """Share of the layers, from the bottom, that stay frozen and are computed once for all runs."""
+    strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
+    default_strength: float = 10.0
+
+    def total_steps(self, material: Material) -> int:
+        """Grows with the rows, within `steps` and `most_steps`."""
+        return int(min(max(self.steps * len(material.texts) / 256, self.steps), self.most_steps))
+
+    def build(self, material: Material) -> Tunable:
+        """A private copy of the upper layers."""
+        assert material.encoder is not None
+        depth = math.floor(self.frozen_share * layer_count(material.encoder))
+        return ContrastiveTunable(self, material, Body(material.encoder, depth=depth))
+
+    @classmethod
+    def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
+        """Read the head; `encoder` is the tuned body, saved as the model folder's own backbone."""
+        from fewtune.methods.probe import FittedProbe
+
+        assert encoder is not None
+        return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE))
+
+
+class ContrastiveTunable(Tunable):
+    """One run's body and pairs."""
+
+    def __init__(self, method: Contrastive, material: Material, body: Body) -> None:
+        self.method, self.material, self.body = method, material, body
+        self.texts = list(material.texts)
+        labels = list(material.labels)
+        if are_words(material.classes):
+            self.texts += [spoken(name) for name in material.classes]
+            labels += range(len(material.classes))
+        self.labels_N: IntArray = np.asarray(labels, dtype=np.int64)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """One group: every live layer at the same rate."""
+        parameters = [parameter for parameter in self.body.parameters() if parameter.requires_grad]
+        return [{"params": parameters, "lr": self.method.rate, "weight_decay": self.method.weight_decay}]
+
+    def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
+        """Class-balanced rows; many classes take turns, at least two rows of each that is present."""
+        rows_of = {label: np.flatnonzero(self.labels_N == label) for label in np.unique(self.labels_N)}
+        present = np.asarray(list(rows_of), dtype=np.int64)
+        width = min(len(present), max(2, self.method.batch_size // 2))
+        for _ in range(self.method.total_steps(self.material)):
+            chosen = rng.permutation(present)[:width]
+            share, left = divmod(self.method.batch_size, width)
+            quotas = [share + (place < left) for place in range(width)]
+            drawn = [_draw(rng, rows_of[label], quota) for label, quota in zip(chosen, quotas, strict=True)]
+            yield np.concatenate(drawn)
+
+    def loss(self, indices: IntArray) -> torch.Tensor:
+        """The pair loss of one batch."""
+        labels_B = torch.as_tensor(self.labels_N[indices])
+        vectors_BD = unit(self.body([self.texts[row] for row in indices]))
+        same_BB = labels_B[:, None] == labels_B[None, :]
+        distinct_BB = ~torch.eye(len(indices), dtype=torch.bool)
+        return pair_loss(vectors_BD @ vectors_BD.T, same_BB, distinct_BB)
+
+    @torch.no_grad()
+    def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
+        """The pair loss between the given rows and a fixed sample of the training rows."""
+        sample = np.random.default_rng(self.material.seed).permutation(len(self.texts))[:WATCHED_ROWS]
+        anchors_BD = self.body.embed([self.texts[row] for row in sample])
+        vectors_ND = self.body.embed(list(texts))
+        same_NB = torch.as_tensor(labels_N[:, None] == self.labels_N[sample][None, :])
+        return float(pair_loss(vectors_ND @ anchors_BD.T, same_NB, torch.ones_like(same_NB)))
+
+    def chance_loss(self) -> float | None:
+        """Not defined: an untuned sentence encoder starts well below chance."""
+        return None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The live layers."""
+        return self.body.trained()
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back the live layers."""
+        self.body.load_trained(state)
+
+    def train(self, mode: bool) -> None:
+        """Dropout on or off."""
+        self.body.train(mode)
+
+    def finish(self) -> Fitted:
+        """Fit the head on the tuned embeddings, its strength chosen inside the fold."""
+        method = self.method
+        rows = head_rows(self.material, lambda texts: self.body.embed(texts).cpu().numpy(), class_names=True)
+        strength = choose_strength(rows, self.material, method.strengths, method.default_strength)
+        return FittedBody(self.body, fit_on(rows, self.material, strength))
+
+
+class FittedBody(Fitted):
+    """A tuned body and its head."""
+
+    def __init__(self, body: Body, head: LinearHead) -> None:
+        self.body, self.head = body, head
+        self.trainable_parameters = head.size + body.trainable_parameters
+
+    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
+        """Probabilities from the head on the tuned embeddings."""
+        if not texts:
+            return np.zeros((0, len(self.head.bias_C)))
+        return self.head.predict_proba(self.body.embed(list(texts)).cpu().numpy())
+
+    def save(self, folder: Path) -> None:
+        """The head, and the body's weights for the model folder's backbone."""
+        self.head.save(folder / HEAD_FILE)
+        self.body.save(folder)
+
+
+def pair_loss(cosine_NM: torch.Tensor, same_NM: torch.Tensor, counted_NM: torch.Tensor) -> torch.Tensor:
+    """Mean (1 - cos)^2 over counted pairs of one class plus mean max(cos, 0)^2 over counted pairs of two."""
+    together, apart = same_NM & counted_NM, ~same_NM & counted_NM
+    loss = cosine_NM.new_zeros(())
+    if bool(together.any()):
+        loss = loss + ((1 - cosine_NM[together]) ** 2).mean()
+    if bool(apart.any()):
+        loss = loss + (cosine_NM[apart].clamp(min=0) ** 2).mean()
+    return loss
+
+
+def _draw(rng: np.random.Generator, rows: IntArray, quota: int) -> IntArray:
+    return rng.choice(rows, size=quota, replace=quota > len(rows))

@@ -1,0 +1,99 @@
+"""The linear head every encoder method ends in: multinomial logistic regression on embeddings, as plain arrays.
+
+Legend: N rows, C classes, D width of an embedding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewtune.methods.base import FloatArray, IntArray
+
+ABSENT_BIAS = -30.0
+"""Logit offset of a class that had no row to learn from: its probability is nothing, not undefined."""
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Logits are `vectors @ weight.T + bias`."""
+
+    weight_CD: Vectors
+    bias_C: Vectors
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return int(self.weight_CD.size + self.bias_C.size)
+
+    def logits(self, vectors_ND: NDArray[np.floating]) -> FloatArray:
+        """[N, C] unnormalised log-probabilities."""
+        return np.asarray(vectors_ND, dtype=np.float64) @ self.weight_CD.T.astype(np.float64) + self.bias_C
+
+    def predict_proba(self, vectors_ND: NDArray[np.floating]) -> FloatArray:
+        """[N, C] probabilities."""
+        return softmax(self.logits(vectors_ND))
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors."""
+        from safetensors.numpy import save_file
+
+        save_file({"weight": np.ascontiguousarray(self.weight_CD), "bias": np.ascontiguousarray(self.bias_C)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> LinearHead:
+        """Read what `save` wrote. Raises BackboneDamaged when it is absent or is no such file."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        from fewtune.errors import BackboneDamaged
+
+        try:
+            tensors = load_file(path)
+            return cls(tensors["weight"], tensors["bias"])
+        except (OSError, SafetensorError, KeyError) as error:
+            raise BackboneDamaged(f"{path} is missing or damaged. Fit again, or restore the folder.") from error
+
+
+def softmax(logits_NC: FloatArray) -> FloatArray:
+    """Probabilities from logits, each row summing to one."""
+    shifted = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def fit_head(
+    vectors_ND: NDArray[np.floating],
+    labels_N: IntArray,
+    classes: int,
+    *,
+    strength: float,
+    weights_N: Sequence[float] | FloatArray | None = None,
+) -> LinearHead:
+    """Logistic regression with inverse regularisation `strength` (scikit-learn's `C`), one weight a row."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    present = np.unique(labels_N)
+    weight_CD = np.zeros((classes, vectors_ND.shape[1]), dtype=np.float32)
+    bias_C = np.full(classes, ABSENT_BIAS, dtype=np.float32)
+    if len(present) == 1:
+        bias_C[present] = 0.0
+        return LinearHead(weight_CD, bias_C)
+    model = LogisticRegression(C=strength, max_iter=500)
+    with warnings.catch_warnings():
+        # An unconverged fit at the largest strength is a usable fit; the inner choice of strength judges it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(np.asarray(vectors_ND, dtype=np.float64), labels_N, sample_weight=weights_N)
+    if len(present) == 2:
+        # One row of weights decides between two classes: half of it each way gives the same probabilities.
+        weight_CD[present] = np.concatenate([-model.coef_, model.coef_]) / 2
+        bias_C[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        weight_CD[present], bias_C[present] = model.coef_, model.intercept_
+    return LinearHead(weight_CD, bias_C)

@@ -1,0 +1,28 @@
+"""Top layers only: the highest layers move, those below are frozen and computed once for every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fewtune.backbones.body import Body, layer_count
+from fewtune.methods.cross_entropy import CrossEntropyMethod
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class TopLayers(CrossEntropyMethod):
+    """Cross-entropy tuning of the highest `layers` layers and the head."""
+
+    name: ClassVar[str] = "top_layers"
+    title: ClassVar[str] = "Top layers tuned"
+    rung: ClassVar[int] = 6
+
+    rate: float = 1e-4
+    layers: int = 2
+
+    def body(self, encoder: Encoder) -> Body:
+        """The body above the frozen layers; all of it where an architecture shares its layers."""
+        return Body(encoder, depth=max(0, layer_count(encoder) - self.layers))

@@ -1,0 +1,56 @@
+"""Zero-shot: the class whose name lies nearest to the text in the frozen encoder's space. Reads no label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material
+from fewtune.methods.class_names import spoken
+from fewtune.methods.head import softmax
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class ZeroShot(ClosedFormMethod):
+    """Softmax over cosine similarities between text and class name."""
+
+    name: ClassVar[str] = "zero_shot"
+    title: ClassVar[str] = "Zero-shot by class names"
+    rung: ClassVar[int] = 1
+
+    sharpness: float = 20.0
+    """Multiplies the cosine before the softmax: 20 is the scale sentence encoders are trained with."""
+
+    def fit(self, material: Material) -> Fitted:
+        """Embed the names."""
+        assert material.encoder is not None
+        return FittedZeroShot(material.encoder, material.classes, self.sharpness)
+
+    @classmethod
+    def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
+        """Nothing was learned: names and encoder are all there is."""
+        assert encoder is not None
+        return FittedZeroShot(encoder, classes, cls().sharpness)
+
+
+class FittedZeroShot(Fitted):
+    """The embedded names."""
+
+    def __init__(self, encoder: Encoder, classes: tuple[str, ...], sharpness: float) -> None:
+        self.encoder, self.sharpness = encoder, sharpness
+        self.names_CD = encoder.embed([spoken(name) for name in classes])
+
+    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
+        """Softmax of the scaled similarities."""
+        similarity_NC = self.encoder.embed(texts) @ self.names_CD.T
+        return softmax(self.sharpness * similarity_NC.astype(np.float64))
+
+    def save(self, folder: Path) -> None:
+        """Nothing to write beside the backbone and the class names."""

@@ -1,0 +1,202 @@
+"""The folder a fitted classifier lives in: Hugging Face files, a PEFT adapter where one was trained, and a head.
+
+Layout: `config.json`, `model.safetensors`, tokenizer files, `modules.json` and `1_Pooling/` (so that transformers and
+sentence-transformers open it as an encoder), `adapter/` (PEFT), `head.safetensors`, `fewtune.json` (recipe, classes,
+temperature). Safetensors only: a pickle among the weights is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewtune.errors import BackboneDamaged, UnsafeWeights, UsageError
+from fewtune.methods.base import Fitted, FloatArray
+from fewtune.recipe import Recipe
+from fewtune.study.store import advising
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+FORMAT = 1
+CARD = "fewtune.json"
+_POOLING_WORDS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", "last": "lasttoken"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted classifier ready to predict."""
+
+    fitted: Fitted
+    recipe: Recipe
+    classes: tuple[str, ...]
+    temperature: float = 1.0
+    """Probabilities are softened (above 1) or sharpened (below 1) by it; fitted out of fold."""
+    threshold: float | None = None
+    """Confidence below which to abstain, if one was asked for and found."""
+
+    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
+        """[N, C] calibrated probabilities in the order of `classes`."""
+        if not texts:
+            return np.zeros((0, len(self.classes)))
+        return calibrated(self.fitted.predict_proba(list(texts)), self.temperature)
+
+
+def calibrated(probs_NC: FloatArray, temperature: float) -> FloatArray:
+    """Probabilities at another temperature."""
+    from fewtune.metrics.calibration import apply_temperature, log_probabilities
+
+    return apply_temperature(log_probabilities(probs_NC), temperature)
+
+
+def save(model: Model, encoder: Encoder | None, folder: Path) -> None:
+    """Write the folder whole or not at all. Raises StoreError when it cannot be written."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with advising(folder.parent):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            _write(model, encoder, temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
+    from fewtune.backbones.quiet import quiet
+
+    with quiet():
+        model.fitted.save(folder)
+        if model.recipe.method.reads_text:
+            assert encoder is not None
+            if not (folder / "config.json").exists():
+                encoder.model.save_pretrained(folder, safe_serialization=True)
+            encoder.tokenizer.save_pretrained(folder)
+            _write_pooling(encoder, folder)
+    card = {
+        "format": FORMAT,
+        "task": "classification",
+        "recipe": model.recipe.to_json(),
+        "classes": list(model.classes),
+        "temperature": model.temperature,
+        "threshold": model.threshold,
+        "backbone_fingerprint": None if encoder is None else encoder.fingerprint,
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_pooling(encoder: Encoder, folder: Path) -> None:
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules, indent=1))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "2_Normalize").mkdir(exist_ok=True)
+    pooling = {"word_embedding_dimension": encoder.width, f"pooling_mode_{_POOLING_WORDS[encoder.pooling.mode]}": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=1))
+    limit = {"max_seq_length": encoder.max_tokens, "do_lower_case": False}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(limit, indent=1))
+
+
+def load(folder: Path) -> Model:
+    """Open a model folder, or a result folder that holds one as `model/`.
+
+    Raises
+    ------
+    UsageError : there is no such folder, or nothing fewtune wrote in it.
+    BackboneDamaged : a file is missing, unreadable, or of a format this version does not know.
+    UnsafeWeights : weights are there as a pickle only.
+    """
+    folder = _find(folder)
+    card = _card(folder)
+    recipe = Recipe.from_json(card["recipe"])
+    classes = tuple(str(name) for name in card["classes"])
+    encoder = _encoder(folder) if recipe.method.reads_text else None
+    try:
+        fitted = type(recipe.method).load(folder, classes, encoder)
+    except (OSError, ValueError) as error:
+        raise BackboneDamaged(f"{folder} is damaged ({error}). Fit again, or restore it.") from error
+    _check_head(folder, fitted, len(classes))
+    return Model(fitted, recipe, classes, float(card["temperature"]), card.get("threshold"))
+
+
+def _find(folder: Path) -> Path:
+    for candidate in (folder, folder / "model"):
+        if (candidate / CARD).exists():
+            return candidate
+    if not folder.exists():
+        raise UsageError(f"There is no folder {folder}. Give the folder that `fewtune fit --out` wrote.")
+    raise UsageError(f"{folder} holds no model written by fewtune ({CARD} is missing). Give the folder of a fit.")
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        known = card["format"] == FORMAT and card["recipe"] and card["classes"] and card["temperature"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackboneDamaged(f"{folder / CARD} is damaged ({type(error).__name__}). Fit again, or restore it.") from error
+    if not known:
+        raise BackboneDamaged(f"{folder / CARD} has format {card.get('format')}, this fewtune reads {FORMAT}. Update it.")
+    return dict(card)
+
+
+def _encoder(folder: Path) -> Encoder:
+    from fewtune.backbones.load import load_encoder
+
+    encoder = load_encoder(folder)
+    adapter = folder / "adapter"
+    if not adapter.exists():
+        return encoder
+    if not (adapter / "adapter_model.safetensors").exists():
+        pickle = adapter / "adapter_model.bin"
+        if pickle.exists():
+            raise UnsafeWeights(f"{pickle} is a pickle, which can run any code when opened: refused. Fit again.")
+        raise BackboneDamaged(f"{adapter} has no adapter_model.safetensors. Fit again, or restore it.")
+    return _with_adapter(encoder, adapter)
+
+
+def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:
+    from peft import PeftModel
+
+    from fewtune.backbones.encoder import Encoder as EncoderClass
+    from fewtune.backbones.quiet import quiet
+
+    try:
+        with quiet():
+            merged = PeftModel.from_pretrained(encoder.model, str(adapter)).merge_and_unload()
+    except Exception as error:  # a damaged adapter fails in many ways inside the library
+        raise BackboneDamaged(f"{adapter} could not be opened ({type(error).__name__}). Fit again.") from error
+    return EncoderClass(
+        merged,
+        encoder.tokenizer,
+        name=encoder.name,
+        fingerprint=encoder.fingerprint,
+        pooling=encoder.pooling,
+        max_tokens=encoder.max_tokens,
+        folder=encoder.folder,
+    )
+
+
+def _check_head(folder: Path, fitted: Fitted, classes: int) -> None:
+    head = getattr(fitted, "head", None)
+    if head is not None and len(head.bias_C) != classes:
+        raise BackboneDamaged(f"{folder}: the head knows {len(head.bias_C)} classes, {CARD} names {classes}. Fit again.")
+
+
+def with_calibration(model: Model, temperature: float, threshold: float | None) -> Model:
+    """The same model at another temperature."""
+    return dataclasses.replace(model, temperature=temperature, threshold=threshold)
+
+
+

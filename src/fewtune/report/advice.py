@@ -1,0 +1,126 @@
+"""What to do next: a few sentences drawn from the result, most useful first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FEW_ROWS = 8
+WORTH_LABELLING = 0.02
+MOST = 6
+
+
+def advise(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
+    """At most six pieces of advice, each with its reason."""
+    found = [*_trust(verdict), *_leaks(result), *_labels(result), *_more_rows(result), *_classes(result)]
+    return (found + [*_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
+
+
+def _advice(do: str, why: str) -> dict[str, str]:
+    return {"do": do, "why": why}
+
+
+def _trust(verdict: dict[str, Any]) -> list[dict[str, str]]:
+    against = verdict.get("against_majority")
+    if against is None or against["verdict"] == "better":
+        return []
+    needed = against.get("rows_needed")
+    rows = f"about {needed} labelled rows in all" if needed else "more labelled rows"
+    return [
+        _advice(
+            f"Check that the labels follow from the text, then label more: {rows}.",
+            "The model cannot be told apart from always answering the commonest class.",
+        )
+    ]
+
+
+def _leaks(result: dict[str, Any]) -> list[dict[str, str]]:
+    test = result.get("test")
+    if not test or not test["leaks"]:
+        return []
+    return [
+        _advice(
+            f"Take the {len(test['leaks'])} test rows that also stand in the training file out of the test file.",
+            "They are counted as right for having been seen; the score without them is the one to quote.",
+        )
+    ]
+
+
+def _labels(result: dict[str, Any]) -> list[dict[str, str]]:
+    count = len(result["suspects"])
+    if not count:
+        return []
+    return [
+        _advice(
+            f"Look at the {count} rows most likely mislabelled, listed below.",
+            "About half of such flags are truly wrong labels, and each one corrected helps both training and scores.",
+        )
+    ]
+
+
+def _more_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    forecast, points = result["learning_curve"].get("forecast"), result["learning_curve"]["points"]
+    if not forecast or not points:
+        return []
+    gain = forecast["accuracy"]["mean"] - points[-1]["accuracy"]["mean"]
+    if gain >= WORTH_LABELLING:
+        return [
+            _advice(
+                f"Label more rows: twice as many are expected to bring {100 * gain:.0f} points.",
+                "The learning curve still climbs.",
+            )
+        ]
+    return [
+        _advice(
+            "Do not label more of the same: correct labels or add hard cases instead.",
+            f"The learning curve is nearly flat ({100 * gain:+.1f} points expected from twice the rows).",
+        )
+    ]
+
+
+def _classes(result: dict[str, Any]) -> list[dict[str, str]]:
+    small = [one["name"] for one in result["classes"] if one["rows"] < FEW_ROWS]
+    if not small or len(small) == len(result["classes"]):
+        return []
+    named = ", ".join(small[:5]) + (" and others" if len(small) > 5 else "")
+    return [_advice(f"Label more rows of {named}.", f"They have fewer than {FEW_ROWS} rows each.")]
+
+
+def _pairs(result: dict[str, Any]) -> list[dict[str, str]]:
+    matrix, classes = result["winner"]["confusion"], [one["name"] for one in result["classes"]]
+    pairs = [
+        (matrix[a][b] + matrix[b][a], classes[a], classes[b])
+        for a in range(len(classes))
+        for b in range(a + 1, len(classes))
+    ]
+    count, first, second = max(pairs, default=(0, "", ""))
+    if len(classes) < 3 or count < 3:
+        return []
+    return [
+        _advice(
+            f"Read {first} and {second} side by side: sharpen what divides them, or merge them.",
+            f"They are confused with one another {count} times, more than any other pair.",
+        )
+    ]
+
+
+def _skipped(result: dict[str, Any]) -> list[dict[str, str]]:
+    titles = [rung["title"] for rung in result["ladder"] if rung["status"] == "skipped" and "budget" in rung["reason"]]
+    if not titles:
+        return []
+    return [
+        _advice(
+            f"Run the same command with a larger --budget to have {', '.join(titles)} judged.",
+            "What is finished is kept; only these rungs are added.",
+        )
+    ]
+
+
+def _pool(result: dict[str, Any]) -> list[dict[str, str]]:
+    if result["data"].get("unlabelled"):
+        return []
+    return [
+        _advice(
+            "Give unlabelled texts of the same kind with --unlabelled.",
+            "Self-training on them can add points without any labelling.",
+        )
+    ]

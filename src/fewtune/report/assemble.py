@@ -1,0 +1,301 @@
+"""From what the studies found to the plain `result.json` that everything else reads (see RESULT.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.calibration import abstention, fit_temperature, log_probabilities, reliability
+from fewtune.metrics.classification import classification_scores, expected_calibration_error
+from fewtune.metrics.intervals import class_intervals, score_intervals
+from fewtune.metrics.paired import Comparison, compare
+from fewtune.model_folder import calibrated
+from fewtune.report.advice import advise
+from fewtune.report.overfit import overfitting
+
+if TYPE_CHECKING:
+    from fewtune.audit.label_errors import Suspect
+    from fewtune.data.base import Dataset
+    from fewtune.study.choice import Belief
+    from fewtune.study.evaluator import Judged
+    from fewtune.study.ladder import Climb, Rung
+    from fewtune.study.learning_curve import Curve
+
+FORMAT = 1
+DRAWS = 1000
+UNSURE_ROWS = 15
+_NAMES = {"ece": "calibration_error"}
+BETTER = "better"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature from the winner's out-of-fold predictions, and what it does to the headline's."""
+
+    temperature: float
+    threshold: float | None
+    plain: dict[str, Any]
+    abstain: dict[str, Any]
+
+
+def calibrate(climb: Climb, target: float) -> Calibration:
+    """Fit the temperature out of fold; the threshold is measured at that temperature."""
+    oof = climb.winning.oof
+    temperature = fit_temperature(log_probabilities(oof.probs_MC), oof.labels_M)
+    probs_NC = calibrated(oof.mean_probs_NC, temperature)
+    after_MC = calibrated(oof.probs_MC, temperature)
+    found = abstention(probs_NC, oof.labels_N, target_precision=target)
+    plain = {
+        "temperature": temperature,
+        "error_before": expected_calibration_error(oof.labels_M, oof.probs_MC),
+        "error_after": expected_calibration_error(oof.labels_M, after_MC),
+        "bins": [
+            {"rows": b.count, "confidence": b.confidence, "accuracy": b.accuracy, "low": b.low, "high": b.high}
+            for b in reliability(oof.labels_N, probs_NC)
+        ],
+    }
+    abstain = {
+        "target": target,
+        "threshold": found.threshold,
+        "coverage": found.coverage,
+        "precision": None if found.precision is None else interval(found.precision),
+        "rows": found.rows_kept,
+        "reason": found.reason,
+    }
+    return Calibration(temperature, found.threshold, plain, abstain)
+
+
+def interval(found: Any) -> dict[str, float]:
+    """Mean, low, high."""
+    return {"mean": float(found.mean), "low": float(found.low), "high": float(found.high)}
+
+
+def scores(oof: OutOfFold, *, draws: int = DRAWS, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Every metric with its interval."""
+    return {_NAMES.get(name, name): interval(i) for name, i in score_intervals(oof, draws=draws, seed=seed).items()}
+
+
+def per_class(oof: OutOfFold, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class with intervals."""
+    sizes = np.bincount(oof.labels_N, minlength=len(classes))
+    return [
+        {"name": name, "rows": int(size), **{key: interval(value) for key, value in found.items()}}
+        for name, size, found in zip(classes, sizes, class_intervals(oof), strict=True)
+    ]
+
+
+def confusion(oof: OutOfFold, classes: Sequence[str]) -> list[list[int]]:
+    """One prediction a row: the class most probable on average over repeats."""
+    found = classification_scores(oof.labels_N, oof.mean_probs_NC, classes).confusion
+    return [[round(count) for count in row] for row in found]
+
+
+def against(mine: Judged | OutOfFold, other: Judged | OutOfFold, name: str) -> dict[str, Any]:
+    """The paired comparison of two sets of predictions on the same splits."""
+    a = mine if isinstance(mine, OutOfFold) else mine.oof
+    b = other if isinstance(other, OutOfFold) else other.oof
+    found: Comparison = compare(a.correct, b.correct, a.held_out, rows=len(a.labels_N), groups=a.groups)
+    keys = ("difference", "low", "high", "p", "verdict", "rows_needed")
+    return {"other": name, **{key: getattr(found, key) for key in keys}}
+
+
+def ladder(climb: Climb, encoders: dict[str, str]) -> list[dict[str, Any]]:
+    """Every rung, judged or not."""
+    plain, below = [], None
+    for rung in climb.rungs:
+        entry = _rung(rung, encoders)
+        if rung.judged is not None:
+            entry |= _comparisons(climb, rung.judged, below)
+            below = rung
+        plain.append(entry)
+    return plain
+
+
+def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
+    recipe = rung.recipe
+    entry: dict[str, Any] = {
+        "name": recipe.method.name,
+        "title": recipe.title,
+        "backbone": encoders.get(recipe.backbone) if recipe.method.reads_text else None,
+        "recipe": recipe.to_json(),
+        "status": "skipped" if rung.judged is None else "judged",
+    }
+    if rung.judged is None:
+        return entry | {"reason": rung.reason, "reseeded": 0, "notes": [], "curves": []}
+    outcomes = rung.judged.outcomes
+    logs = [(number, outcome.log) for number, outcome in enumerate(outcomes) if outcome.log is not None]
+    curves = [{"split": number, **log.to_json()} for number, log in logs if log.validation_steps]
+    notes = _tally([note for outcome in outcomes for note in outcome.notes])
+    return entry | {
+        "seconds": round(rung.judged.seconds, 2),
+        "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
+        "cv": scores(rung.judged.oof, draws=200),
+        "reseeded": sum(log.reseeded for _, log in logs),
+        "notes": notes,
+        "curves": curves[:1],
+        "overfit": overfitting(logs[0][1]) if logs else None,
+    }
+
+
+def _tally(notes: Sequence[str]) -> list[str]:
+    """Distinct notes with how many runs made them, commonest first, at most four."""
+    found, counts = np.unique(np.asarray(list(notes), dtype=object), return_counts=True) if notes else ([], [])
+    order = sorted(zip(found, counts, strict=True), key=lambda pair: (-int(pair[1]), str(pair[0])))
+    return [f"{note} (in {count} of {len(notes)} runs)" for note, count in order[:4]]
+
+
+def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if below is not None and below.judged is not None:
+        found["against_below"] = against(judged, below.judged, below.recipe.method.name)
+    for key, other in (("against_majority", "majority"), ("against_zero_shot", "zero_shot")):
+        reference = judged_rung(climb, other)
+        if reference is not None and reference is not judged:
+            found[key] = against(judged, reference, other)
+    return found
+
+
+def judged_rung(climb: Climb, method: str) -> Judged | None:
+    """The first judged rung of a method."""
+    for rung in climb.rungs:
+        if rung.recipe.method.name == method and rung.judged is not None:
+            return rung.judged
+    return None
+
+
+def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
+    """How the choice was made, in numbers and in a sentence."""
+    titles = [climb.rungs[place].recipe.title for place in climb.judged]
+    names = [climb.rungs[place].recipe.method.name for place in climb.judged]
+    winner = climb.judged.index(climb.winner)
+    belief = beliefs[winner]
+    plain = [
+        {
+            "name": name,
+            "observed": b.observed,
+            "observed_error": b.observed_error,
+            "prior": b.prior_mean,
+            "prior_spread": b.prior_spread,
+            "posterior": b.mean,
+            "posterior_spread": b.spread,
+            "data_weight": b.data_weight,
+        }
+        for name, b in zip(names, beliefs, strict=True)
+    ]
+    rule = (
+        "the simplest rung within one standard deviation of the best, after the paired differences to the probe "
+        "have updated what is published about each method"
+    )
+    sentence = f"{titles[winner]} was chosen: {rule}."
+    if 0 < belief.prior_spread and belief.data_weight < 0.5:
+        sentence += (
+            f" With this few labels your own data carry {100 * belief.data_weight:.0f} % of that judgement; "
+            "published results carry the rest."
+        )
+    return {"rule": rule, "sentence": sentence, "beliefs": plain}
+
+
+def winner(climb: Climb, classes: Sequence[str], calibration: Calibration) -> dict[str, Any]:
+    """The headline: predictions of the whole procedure, choice included."""
+    rung = climb.rungs[climb.winner]
+    picks, counts = np.unique(np.asarray(climb.chosen), return_counts=True)
+    return {
+        "name": rung.recipe.method.name,
+        "title": rung.recipe.title,
+        "recipe": rung.recipe.to_json(),
+        "rung": climb.winner,
+        "cv": scores(climb.headline),
+        "per_class": per_class(climb.headline, classes),
+        "confusion": confusion(climb.headline, classes),
+        "calibration": calibration.plain,
+        "abstain": calibration.abstain,
+        "selected_share": {
+            climb.rungs[int(place)].recipe.method.name: int(count) / len(climb.chosen)
+            for place, count in zip(picks, counts, strict=True)
+        },
+    }
+
+
+def curve(found: Curve) -> dict[str, Any]:
+    """The learning curve."""
+    points = [{"rows": point.rows, "accuracy": interval(point.accuracy)} for point in found.points]
+    forecast = None
+    if found.forecast is not None:
+        forecast = {"rows": found.forecast.rows, "accuracy": interval(found.forecast.accuracy)}
+    return {"method": found.method, "points": points, "sentence": found.sentence, "forecast": forecast}
+
+
+def verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
+    """The sentence at the top, and what to do next."""
+    majority, zero_shot = judged_rung(climb, "majority"), judged_rung(climb, "zero_shot")
+    found: dict[str, Any] = {}
+    if majority is not None:
+        found["against_majority"] = against(climb.headline, majority, "majority")
+    if zero_shot is not None:
+        found["against_zero_shot"] = against(climb.headline, zero_shot, "zero_shot")
+    found["sentence"] = _sentence(climb, result["winner"], found)
+    return found | {"advice": advise(result, found)}
+
+
+def _sentence(climb: Climb, winning: dict[str, Any], found: dict[str, Any]) -> str:
+    accuracy = winning["cv"]["accuracy"]
+    percent = [100 * accuracy[key] for key in ("mean", "low", "high")]
+    told = f"{percent[0]:.1f} % of new texts right ({percent[1]:.1f} to {percent[2]:.1f})"
+    against_majority = found.get("against_majority")
+    if against_majority is not None and against_majority["verdict"] != BETTER:
+        return (
+            f"Do not rely on this model: at {told} it is no better than the majority class "
+            "as far as these labels can tell."
+        )
+    sentence = f"{winning['title']}: expect {told}, better than the majority class"
+    zero_shot = found.get("against_zero_shot")
+    if zero_shot is None:
+        return sentence + "."
+    if zero_shot["verdict"] == BETTER:
+        return sentence + " and than zero-shot."
+    return sentence + f"; against zero-shot with no labels at all: {zero_shot['verdict']}."
+
+
+def unsure(climb: Climb, dataset: Dataset, temperature: float) -> list[dict[str, Any]]:
+    """The rows whose best class is least probable."""
+    oof = climb.winning.oof
+    probs_NC = calibrated(oof.mean_probs_NC, temperature)
+    rows = np.argsort(probs_NC.max(1), kind="stable")[:UNSURE_ROWS]
+    return [_unsure_row(dataset, int(row), probs_NC[row]) for row in rows]
+
+
+def _unsure_row(dataset: Dataset, row: int, probs_C: Any) -> dict[str, Any]:
+    example = dataset.examples[row]
+    best = np.argsort(-probs_C, kind="stable")[:3]
+    top = [{"label": dataset.classes[int(c)], "probability": float(probs_C[c])} for c in best]
+    return {"row": example.row, "id": example.id, "text": example.text, "given": example.label, "top": top}
+
+
+def suspects(found: Sequence[Suspect], dataset: Dataset) -> list[dict[str, Any]]:
+    """Rows most likely mislabelled."""
+    return [
+        {
+            "row": dataset.examples[s.index].row,
+            "id": dataset.examples[s.index].id,
+            "text": dataset.examples[s.index].text,
+            "given": s.given,
+            "suggested": s.suggested,
+            "probability_given": s.probability_given,
+            "probability_suggested": s.probability_suggested,
+        }
+        for s in found
+    ]
+
+
+def test_block(oof: OutOfFold, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores on the person's own test file."""
+    return {
+        "rows": len(oof.labels_N),
+        **scores(oof),
+        "per_class": per_class(oof, classes),
+        "confusion": confusion(oof, classes),
+    }

@@ -1,0 +1,189 @@
+"""Put `result.json` together: the winner calibrated, every rung compared, the person advised."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewtune.audit.label_errors import label_errors
+from fewtune.methods.base import Fitted
+from fewtune.metrics.base import OutOfFold
+from fewtune.model_folder import Model
+from fewtune.report import assemble
+
+if TYPE_CHECKING:
+    from fewtune.data.base import Dataset
+    from fewtune.study.budget import Budget
+    from fewtune.study.fit import Settings
+    from fewtune.study.ladder import Climb
+    from fewtune.study.learning_curve import Curve
+    from fewtune.tune.run import Context
+
+PACKAGES = ("fewtune", "torch", "transformers", "peft", "scikit-learn", "numpy", "cleanlab")
+
+
+def build(
+    fitted: Fitted,
+    climb: Climb,
+    curve: Curve,
+    context: Context,
+    settings: Settings,
+    budget: Budget,
+    clusters: list[int],
+    unlabelled_source: str | None,
+) -> tuple[Model, dict[str, Any]]:
+    """The calibrated model and the result that describes it."""
+    dataset = context.dataset
+    calibration = assemble.calibrate(climb, settings.abstain)
+    model = Model(fitted, climb.winning.recipe, dataset.classes, calibration.temperature, calibration.threshold)
+    result: dict[str, Any] = {
+        "format": assemble.FORMAT,
+        "task": "classification",
+        "source": dataset.source,
+        "rows": len(dataset),
+        "classes": [{"name": name, "rows": rows} for name, rows in dataset.class_sizes.items()],
+        "seed": settings.seed,
+        "budget_seconds": budget.seconds,
+        "versions": versions(),
+        "hardware": hardware(),
+        "data": _data(context, clusters, unlabelled_source),
+        "resampling": _resampling(climb, context),
+        "winner": assemble.winner(climb, dataset.classes, calibration),
+        "ladder": assemble.ladder(climb, {name: encoder.name for name, encoder in context.encoders.items()}),
+        "selection": assemble.selection(climb, climb.beliefs),
+        "learning_curve": assemble.curve(curve),
+        "suspects": _suspects(climb, dataset),
+        "unsure": assemble.unsure(climb, dataset, calibration.temperature),
+        "test": None,
+    }
+    finish(result, climb, budget)
+    return model, result
+
+
+def finish(result: dict[str, Any], climb: Climb, budget: Budget) -> None:
+    """Verdict and time, once everything else is in."""
+    result["verdict"] = assemble.verdict(climb, result)
+    result["seconds"] = round(budget.spent, 2)
+
+
+def _suspects(climb: Climb, dataset: Dataset) -> list[dict[str, Any]]:
+    oof = climb.winning.oof
+    return assemble.suspects(label_errors(oof.labels_N, oof.mean_probs_NC, dataset.classes), dataset)
+
+
+def _data(context: Context, clusters: list[int], unlabelled_source: str | None) -> dict[str, Any]:
+    dataset = context.dataset
+    truncated = sum(example.text in encoder.truncated for example in dataset for encoder in _first(context))
+    notes = list(dataset.notes)
+    if truncated:
+        limit = _first(context)[0].max_tokens
+        notes.append(f"{truncated} texts are longer than the backbone reads ({limit} tokens) and were cut there.")
+    repeated = sum(count - 1 for count in Counter(clusters).values())
+    if repeated:
+        notes.append(f"{repeated} rows repeat another word for word or nearly so; copies never stand on both sides.")
+    return {
+        "fingerprint": dataset.fingerprint,
+        "text_column": dataset.text_column,
+        "label_column": dataset.label_column,
+        "notes": notes,
+        "duplicates": repeated,
+        "truncated": truncated,
+        "unlabelled": {"source": unlabelled_source or "memory", "rows": len(context.unlabelled)}
+        if context.unlabelled
+        else None,
+    }
+
+
+def _first(context: Context) -> list[Any]:
+    return list(context.encoders.values())[:1]
+
+
+def _resampling(climb: Climb, context: Context) -> dict[str, Any]:
+    splits = len(climb.headline.held_out)
+    rows = len(context.dataset)
+    folds = round(rows * splits / len(climb.headline.rows_M))
+    groups = len(set(context.groups or ())) < rows if context.groups is not None else False
+    repeats = splits // folds
+    times = "once" if repeats == 1 else f"{repeats} times over"
+    sentence = (
+        f"Every rung was fitted {splits} times: {folds} folds, {times}, classes spread evenly"
+        + (", copies and groups kept together" if groups else "")
+        + ". Each score is of rows the model had not seen, and the rung was chosen anew without them."
+    )
+    return {"folds": folds, "repeats": repeats, "splits": splits, "groups": groups, "sentence": sentence}
+
+
+def read_test(result: dict[str, Any], model: Model, train: Dataset, test: Dataset) -> dict[str, Any]:
+    """Score the test file, the one time it is read; rows that also stand in the training file are named."""
+    from fewtune.audit.duplicates import overlap
+
+    labels = np.asarray([model.classes.index(label) for label in test.labels], dtype=np.int64)
+    probs_NC = model.predict_proba(test.texts)
+    block: dict[str, Any] = {"source": test.source}
+    block |= assemble.test_block(_as_test_set(labels, probs_NC), model.classes)
+    found = overlap(train.texts, test.texts)
+    block["leaks"] = [
+        {
+            "row": test.examples[pair.test].row,
+            "id": test.examples[pair.test].id,
+            "train_row": train.examples[pair.train].row,
+            "train_id": train.examples[pair.train].id,
+            "kind": pair.kind,
+            "text": test.examples[pair.test].text,
+        }
+        for pair in found
+    ]
+    clean = np.setdiff1d(np.arange(len(test)), np.asarray([pair.test for pair in found], dtype=np.int64))
+    if len(found) and len(clean):
+        block["without_leaks"] = assemble.scores(_as_test_set(labels[clean], probs_NC[clean]))
+    result["test"] = block
+    return block
+
+
+def _as_test_set(labels: Any, probs_NC: Any) -> OutOfFold:
+    return OutOfFold(labels, (np.arange(len(labels)),), (probs_NC,))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """What it was computed on."""
+    from fewtune.backbones.precision import detect, device
+
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "device": str(device()),
+        "precision": detect(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None

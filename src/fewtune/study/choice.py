@@ -1,0 +1,160 @@
+"""Which rung wins: what the data say, leaning on published evidence exactly as far as the data are too few to speak.
+
+With 16 labelled rows a paired comparison has a standard error of 12 points: by "the simplest within one standard
+error" nothing would ever beat the probe, although published results put some methods points above it. So each method
+carries a prior for its true advantage over the probe, a mean and a standard deviation that fade as labels grow; the
+paired comparison updates it (normal prior, normal likelihood), and the rule is applied to the posterior:
+
+    the simplest rung whose posterior disadvantage to the best is within one posterior standard deviation.
+
+Majority and zero-shot learn nothing from the labels: they are what the others are held against, and win only where
+they come out best outright.
+
+With a few hundred rows the data outweigh the prior; the page says how much each weighed.
+
+Legend: R candidates, J splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewtune.methods.base import FloatArray, IntArray
+from fewtune.metrics.base import OutOfFold
+
+REFERENCE = "probe"
+BASELINES = ("majority", "zero_shot")
+FADES_FROM = 8
+"""Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """True advantage in accuracy over the probe, at up to 8 rows a class."""
+
+    mean: float
+    spread: float
+    source: str
+
+
+PRIORS: dict[str, Prior] = {
+    "majority": Prior(-0.25, 0.20, "vague: text nearly always tells something"),
+    "zero_shot": Prior(-0.15, 0.20, "vague: a label a class usually beats none"),
+    "probe": Prior(0.0, 0.0, "the reference"),
+    "self_training": Prior(0.01, 0.03, "self-training on sentence embeddings, small gains with a guard"),
+    "contrastive": Prior(0.06, 0.045, "SetFit against its own frozen probe: +4 to +11 on four sets, -0.3 on one"),
+    "lora": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
+    "top_layers": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
+    "full": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
+}
+UNKNOWN = Prior(0.0, 0.05, "no published evidence")
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of one candidate's advantage over the reference."""
+
+    observed: float
+    observed_error: float
+    prior_mean: float
+    prior_spread: float
+    mean: float
+    spread: float
+
+    @property
+    def data_weight(self) -> float:
+        """Share of the posterior that is the data's: 1 when the prior no longer matters."""
+        if self.observed_error == 0 or self.prior_spread == 0:
+            return 1.0
+        return self.prior_spread**2 / (self.prior_spread**2 + self.observed_error**2)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the choice needs to know of one rung, simplest first."""
+
+    method: str
+    oof: OutOfFold
+
+
+def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int, list[Belief]]:
+    """Index of the winner, and the beliefs it rests on."""
+    held_out = candidates[0].oof.held_out
+    return _choose([list(c.oof.correct) for c in candidates], [c.method for c in candidates], held_out, rows_per_class)
+
+
+def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_out: IntArray) -> int:
+    """The winner when the rows of `left_out` are not looked at: the choice inside a resample."""
+    hidden = np.zeros(len(candidates[0].oof.labels_N), dtype=bool)
+    hidden[left_out] = True
+    seen = [~hidden[rows] for rows in candidates[0].oof.held_out]
+    kept = [split for split, mask in enumerate(seen) if mask.any()]
+    scores = [[candidate.oof.correct[split][seen[split]] for split in kept] for candidate in candidates]
+    held_out = [candidates[0].oof.held_out[split][seen[split]] for split in kept]
+    return _choose(scores, [c.method for c in candidates], held_out, rows_per_class)[0]
+
+
+def _choose(
+    scores: Sequence[Sequence[FloatArray]], methods: Sequence[str], held_out: Sequence[IntArray], rows_per_class: float
+) -> tuple[int, list[Belief]]:
+    reference = methods.index(REFERENCE) if REFERENCE in methods else 0
+    error = _paired_error(held_out)
+    beliefs = []
+    for candidate, method in zip(scores, methods, strict=True):
+        prior = faded(PRIORS.get(method, UNKNOWN), rows_per_class)
+        observed, observed_error = error(candidate, scores[reference])
+        beliefs.append(_update(prior, observed, observed_error, is_reference=candidate is scores[reference]))
+    best = int(np.argmax([round(belief.mean, 9) for belief in beliefs]))
+    for index, belief in enumerate(beliefs):
+        if methods[index] in BASELINES and index != best:
+            continue
+        seen = error(scores[best], scores[index])[1]
+        expected = float(np.hypot(beliefs[best].prior_spread, belief.prior_spread))
+        spread = _combine(seen, expected)
+        if beliefs[best].mean - belief.mean <= spread + 1e-9:
+            return index, beliefs
+    return best, beliefs
+
+
+def faded(prior: Prior, rows_per_class: float) -> Prior:
+    """The prior at this many rows a class."""
+    share = min(1.0, FADES_FROM / max(rows_per_class, 1.0))
+    return Prior(prior.mean * share, prior.spread, prior.source) if prior.mean > 0 else prior
+
+
+def _paired_error(
+    held_out: Sequence[IntArray],
+) -> Callable[[Sequence[FloatArray], Sequence[FloatArray]], tuple[float, float]]:
+    rows = len(np.unique(np.concatenate(list(held_out))))
+    splits = len(held_out)
+    test = float(np.mean([len(rows_B) for rows_B in held_out]))
+    factor = 1 / splits + test / max(rows - test, 1.0)
+
+    def error(mine: Sequence[FloatArray], other: Sequence[FloatArray]) -> tuple[float, float]:
+        """Mean paired difference and its Nadeau-Bengio standard error, never below that of independent rows."""
+        differences = [a - b for a, b in zip(mine, other, strict=True)]
+        flat = np.concatenate(differences)
+        corrected = factor * float(np.var([d.mean() for d in differences], ddof=1)) if splits > 1 else 0.0
+        drawn = float(flat.var()) / rows
+        # Two candidates that agree on every row of a small set may still differ: at most one disagreement was missed.
+        least = (1.0 / (rows + 2)) ** 2
+        return float(flat.mean()), float(np.sqrt(max(corrected, drawn, least)))
+
+    return error
+
+
+def _update(prior: Prior, observed: float, error: float, *, is_reference: bool) -> Belief:
+    if is_reference:
+        return Belief(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    precision = 1 / prior.spread**2 + 1 / error**2
+    mean = (prior.mean / prior.spread**2 + observed / error**2) / precision
+    return Belief(observed, error, prior.mean, prior.spread, mean, float(np.sqrt(1 / precision)))
+
+
+def _combine(seen: float, expected: float) -> float:
+    if seen == 0 or expected == 0:
+        return 0.0
+    return float(1 / np.sqrt(1 / seen**2 + 1 / expected**2))

@@ -1,0 +1,132 @@
+"""The one evaluator: fit on these rows, score on those. Every study calls it and nothing else trains.
+
+It keeps what was predicted for held-out rows: scores, calibration, label errors and stacking are all made from that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewtune.data.splits import Split
+from fewtune.methods.base import Fitted, IntArray
+from fewtune.metrics.base import OutOfFold
+from fewtune.recipe import Recipe
+from fewtune.study.budget import Budget
+from fewtune.study.progress import Progress
+from fewtune.study.store import RunStore
+from fewtune.tune.executors.base import Executor
+from fewtune.tune.executors.serial import SerialExecutor
+from fewtune.tune.run import Context, Outcome, Run, fit
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A recipe and its outcome on every split."""
+
+    recipe: Recipe
+    outcomes: tuple[Outcome, ...]
+    oof: OutOfFold
+
+    @property
+    def seconds(self) -> float:
+        """What its runs cost when they were computed, whenever that was."""
+        return sum(outcome.seconds for outcome in self.outcomes)
+
+
+class Evaluator:
+    """Judges recipes on fixed splits of one dataset.
+
+    Parameters
+    ----------
+    context : data and backbones.
+    splits : the resamples every recipe is judged on.
+    store : where finished runs are kept and looked up; None keeps them in memory only.
+    executor : who carries out plans.
+    budget : asked before and during runs.
+    progress : told of runs and steps.
+    seed : the study's seed; a run's own seed comes from it and its split, the same for every recipe.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        splits: Sequence[Split],
+        *,
+        store: RunStore | None = None,
+        executor: Executor | None = None,
+        budget: Budget | None = None,
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.context, self.splits, self.store, self.seed = context, tuple(splits), store, seed
+        self.executor = executor or SerialExecutor()
+        self.budget, self.progress = budget or Budget(None), progress or Progress()
+        self._kept: dict[str, Outcome] = {}
+
+    def judge(self, recipe: Recipe) -> Judged:
+        """Out-of-fold predictions of `recipe` on every split. Raises BudgetSpent; what is finished stays kept."""
+        plan = [
+            # The loss on held-out rows is watched on one split: enough for the picture, cheap, and it decides nothing.
+            Run(recipe, split.train, split.test, derive(self.seed, split.repeat, split.fold), watch=number == 0)
+            for number, split in enumerate(self.splits)
+        ]
+        outcomes = self.outcomes(plan)
+        held_out = tuple(split.test for split in self.splits)
+        oof = OutOfFold(self.context.labels, held_out, tuple(o.probs for o in outcomes), self.context.groups)
+        return Judged(recipe, tuple(outcomes), oof)
+
+    def outcomes(self, plan: Sequence[Run]) -> list[Outcome]:
+        """The outcome of each run, from the store where it is there."""
+        keys = [self.context.key(run) for run in plan]
+        found = {key: outcome for key in keys if (outcome := self._look_up(key)) is not None}
+        missing = [place for place, key in enumerate(keys) if key not in found]
+        for _ in range(len(plan) - len(missing)):
+            self.progress.advance()
+        if missing:
+            self.budget.check()
+        todo = [plan[place] for place in missing]
+        for place, outcome in self.executor.execute(todo, self.context, tick=self._tick):
+            key = keys[missing[place]]
+            found[key] = outcome
+            self._keep(key, todo[place], outcome)
+            self.progress.advance()
+            if place + 1 < len(todo):
+                self.budget.check()
+        return [found[key] for key in keys]
+
+    def refit(self, recipe: Recipe) -> Fitted:
+        """`recipe` fitted on all rows. The budget's reserve is for this, so it is not interrupted."""
+        rows: IntArray = np.arange(len(self.context.dataset), dtype=np.int64)
+        run = Run(recipe, rows, rows[:0], derive(self.seed, -1, -1))
+        return fit(run, self.context, tick=self.progress.step)
+
+    def _tick(self) -> None:
+        self.progress.step()
+        self.budget.check()
+
+    def _look_up(self, key: str) -> Outcome | None:
+        return self._kept.get(key) or (self.store.get(key) if self.store else None)
+
+    def _keep(self, key: str, run: Run, outcome: Outcome) -> None:
+        self._kept[key] = outcome
+        if self.store is not None:
+            about = {
+                "method": run.recipe.method.name,
+                "backbone": run.recipe.backbone,
+                "recipe": run.recipe.hash,
+                "train_rows": len(run.train),
+                "test_rows": len(run.test),
+                "seed": run.seed,
+                "accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean()),
+            }
+            self.store.put(key, outcome, about)
+
+
+def derive(seed: int, *parts: int) -> int:
+    """A 31-bit seed from a seed and a place, the same on every machine."""
+    text = ",".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,176 @@
+"""The main job, end to end: rows in; splits, ladder, choice, refit, calibration and result out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+from fewtune.audit.duplicates import duplicate_clusters
+from fewtune.data.base import Dataset
+from fewtune.data.checks import check_task
+from fewtune.data.splits import Split, merge_groups, repeated_folds
+from fewtune.errors import UsageError
+from fewtune.methods.registry import method_class
+from fewtune.model_folder import Model
+from fewtune.recipe import Recipe
+from fewtune.study.budget import Budget, parse
+from fewtune.study.evaluator import Evaluator
+from fewtune.study.ladder import Climb, climb, default_rungs
+from fewtune.study.learning_curve import Curve, learning_curve
+from fewtune.study.progress import Progress
+from fewtune.study.store import RunStore
+from fewtune.tune.run import Context
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+ALWAYS = ("majority", "probe")
+"""Judged whatever methods are asked for: what everything is held against."""
+REPORT_SECONDS = 5.0
+"""Held back from the budget for calibration, report and files."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit is told."""
+
+    backbones: tuple[str, ...] = ("default",)
+    methods: tuple[str, ...] | None = None
+    budget: str | float | None = None
+    folds: int | None = None
+    repeats: int | None = None
+    abstain: float = 0.9
+    seed: int = 0
+    out: Path | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.abstain <= 1:
+            raise UsageError(f"--abstain is a precision between 0 and 1, not {self.abstain}.")
+        if self.folds is not None and self.folds < 2:
+            raise UsageError(f"folds must be 2 or more, not {self.folds}.")
+        if self.repeats is not None and self.repeats < 1:
+            raise UsageError(f"repeats must be 1 or more, not {self.repeats}.")
+        for name in self.methods or ():
+            method_class(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `study.json`."""
+        plain = {name: getattr(self, name) for name in ("folds", "repeats", "abstain", "seed")}
+        return plain | {
+            "backbones": list(self.backbones),
+            "methods": None if self.methods is None else list(self.methods),
+            "budget_seconds": parse(self.budget),
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit gives."""
+
+    model: Model
+    result: dict[str, Any]
+    climb: Climb
+    encoder: Encoder | None
+    """The winner's backbone; None when it reads no text."""
+
+
+def fit(
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    unlabelled: tuple[str, ...] = (),
+    unlabelled_source: str | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
+    from fewtune.report.result import build
+
+    progress = progress or Progress()
+    budget = Budget(parse(settings.budget), started=settings.started)
+    check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
+    clusters = duplicate_clusters(dataset.texts)
+    given = [example.group for example in dataset]
+    groups = merge_groups(given if any(group is not None for group in given) else None, clusters)
+    encoders = _load(settings.backbones, progress)
+    context = Context(dataset, encoders, groups, tuple(dict.fromkeys(unlabelled)))
+    splits = choose_splits(context, settings)
+    store = RunStore(settings.out) if settings.out is not None else None
+    evaluator = Evaluator(
+        context, splits, store=store, budget=budget, progress=progress, seed=settings.seed
+    )
+    if store is not None:
+        store.write_json("study.json", {**settings.to_json(), "data": dataset.fingerprint, "splits": len(splits)})
+    budget.reserve = REPORT_SECONDS
+    _embed(context, progress)
+    climbed = climb(evaluator, rungs(settings, context))
+    curve = _curve(evaluator, climbed)
+    recipe = climbed.winning.recipe
+    progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
+    fitted = evaluator.refit(recipe)
+    progress.advance()
+    progress.finish()
+    model, result = build(fitted, climbed, curve, context, settings, budget, clusters, unlabelled_source)
+    encoder = encoders[recipe.backbone] if recipe.method.reads_text else None
+    return Fit(model, result, climbed, encoder)
+
+
+def _load(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
+    from fewtune.backbones.load import load_encoder
+
+    progress.start("Opening the backbone", len(names))
+    encoders = {}
+    for name in names:
+        encoders[name] = load_encoder(name)
+        progress.advance()
+    progress.finish()
+    return encoders
+
+
+def _embed(context: Context, progress: Progress) -> None:
+    """The frozen answers every rung shares, with a bar of their own."""
+    texts = list(dict.fromkeys([*context.dataset.texts, *context.unlabelled]))
+    for encoder in context.encoders.values():
+        progress.start("Reading the texts once", len(texts))
+
+        def done(count: int) -> None:
+            for _ in range(count):
+                progress.advance()
+
+        encoder.embed(texts, progress=done)
+        progress.finish()
+
+
+def rungs(settings: Settings, context: Context) -> list[Recipe]:
+    """The recipes to judge, simplest first."""
+    found = default_rungs(settings.backbones, unlabelled=bool(context.unlabelled))
+    if settings.methods is None:
+        return found
+    wanted = {*settings.methods, *ALWAYS}
+    return [recipe for recipe in found if recipe.method.name in wanted]
+
+
+def choose_splits(context: Context, settings: Settings) -> list[Split]:
+    """Folds and repeats: fewer rows, more repeats, as a small test part makes a noisy score."""
+    rows = len(context.dataset)
+    folds = settings.folds or 5
+    repeats = settings.repeats or (2 if rows < 500 else 1)
+    labels: list[int] = context.labels.tolist()
+    return repeated_folds(labels, context.groups, folds=folds, repeats=repeats, seed=settings.seed)
+
+
+def _curve(evaluator: Evaluator, climbed: Climb) -> Curve:
+    recipe = next(
+        (rung.recipe for rung in climbed.rungs if rung.recipe.method.name == "probe" and rung.judged is not None),
+        climbed.winning.recipe,
+    )
+    budget, evaluator.budget = evaluator.budget, Budget(None)
+    try:
+        return learning_curve(evaluator, recipe)
+    finally:
+        evaluator.budget = budget
+
+

@@ -1,0 +1,126 @@
+"""The ladder: climb from cheap to costly while the budget lasts; every rung is judged on the same resamples.
+
+The headline score is not the winner's own. In each split the choice is made again from the rows outside that split's
+test part, and the rung chosen there is the one whose predictions count: what is scored is the whole procedure,
+choosing included (Varma and Simon 2006; the inner resamples are the other folds, so nothing is trained twice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fewtune.errors import TrainingDiverged
+from fewtune.methods.registry import NAMES, method_class
+from fewtune.metrics.base import OutOfFold
+from fewtune.recipe import Recipe
+from fewtune.study.budget import BudgetSpent
+from fewtune.study.choice import Belief, Candidate, choose, choose_within
+from fewtune.study.evaluator import Evaluator, Judged
+
+SAFETY = 1.15
+"""Estimates of a rung's cost are stretched by this, so that the budget is kept."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One place on the ladder: judged, or skipped and why."""
+
+    recipe: Recipe
+    judged: Judged | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What climbing gave."""
+
+    rungs: tuple[Rung, ...]
+    judged: tuple[int, ...]
+    """Places of the judged rungs in `rungs`."""
+    winner: int
+    """Place of the winner in `rungs`."""
+    beliefs: tuple[Belief, ...]
+    """One a judged rung."""
+    headline: OutOfFold
+    """Predictions of the procedure, choice included."""
+    chosen: tuple[int, ...] = field(default=())
+    """The rung chosen inside each split."""
+
+    @property
+    def winning(self) -> Judged:
+        """The winner and its outcomes."""
+        judged = self.rungs[self.winner].judged
+        assert judged is not None
+        return judged
+
+
+def default_rungs(backbones: Sequence[str], *, unlabelled: bool) -> list[Recipe]:
+    """Every method that applies, simplest first; for several backbones (small to large) each method of one, then the
+    methods of the next."""
+    classes = [method_class(name) for name in NAMES]
+    recipes = [Recipe(cls(), backbones[0]) for cls in classes if not cls.reads_text]
+    for backbone in backbones:
+        recipes += [
+            Recipe(cls(), backbone)
+            for cls in sorted((c for c in classes if c.reads_text), key=lambda c: c.rung)
+            if unlabelled or not cls.uses_unlabelled
+        ]
+    return recipes
+
+
+def climb(evaluator: Evaluator, recipes: Sequence[Recipe], *, refit_share: float = 1.0) -> Climb:
+    """Judge the rungs in order, choose, and score the choosing.
+
+    Parameters
+    ----------
+    evaluator : with its splits, store and budget.
+    recipes : simplest first; the first must be affordable.
+    refit_share : cost of the final refit, in runs of the costliest rung judged so far, held back from the budget.
+    """
+    rungs: list[Rung] = []
+    for number, recipe in enumerate(recipes):
+        rungs.append(_judge(evaluator, recipe, must=number == 0))
+        costliest = [r.judged.seconds / len(evaluator.splits) for r in rungs if r.judged is not None]
+        evaluator.budget.reserve = refit_share * SAFETY * max(costliest, default=0.0)
+    return _conclude(evaluator, rungs)
+
+
+def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
+    budget = evaluator.budget
+    if budget.left <= 0 and not must:
+        return Rung(recipe, reason="the budget was spent before it")
+    evaluator.progress.start(recipe.title, len(evaluator.splits))
+    try:
+        judged = evaluator.judge(recipe)
+    except BudgetSpent:
+        evaluator.progress.finish("not judged: the budget was spent")
+        return Rung(recipe, reason="the budget was spent while it was judged; what is finished is kept for next time")
+    except TrainingDiverged as error:
+        evaluator.progress.finish("not judged: the loss diverged")
+        return Rung(recipe, reason=str(error))
+    accuracy = float(np.concatenate(judged.oof.correct).mean())
+    evaluator.progress.finish(f"accuracy {accuracy:.3f}")
+    return Rung(recipe, judged)
+
+
+def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:
+    places = [place for place, rung in enumerate(rungs) if rung.judged is not None]
+    judged = [rung.judged for rung in rungs if rung.judged is not None]
+    candidates = [Candidate(one.recipe.method.name, one.oof) for one in judged]
+    dataset = evaluator.context.dataset
+    rows_per_class = len(dataset) / len(dataset.classes)
+    winner, beliefs = choose(candidates, rows_per_class)
+    chosen = [choose_within(candidates, rows_per_class, split.test) for split in evaluator.splits]
+    probs = tuple(judged[pick].oof.probs[number] for number, pick in enumerate(chosen))
+    first = judged[0].oof
+    return Climb(
+        rungs=tuple(rungs),
+        judged=tuple(places),
+        winner=places[winner],
+        beliefs=tuple(beliefs),
+        headline=OutOfFold(first.labels_N, first.held_out, probs, first.groups),
+        chosen=tuple(places[pick] for pick in chosen),
+    )

@@ -1,0 +1,129 @@
+"""A first learning curve: the same splits, learning from growing parts of each training side.
+
+The curve is drawn for the cheapest method that learns (the probe), whose slope answers "do I need more data?" before
+any is bought. A power law `a - b * n^-c` carries it forward where the points allow one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import curve_fit
+
+from fewtune.data.splits import Split
+from fewtune.methods.base import IntArray
+from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.intervals import Interval, accuracy_interval
+from fewtune.recipe import Recipe
+from fewtune.study.evaluator import Evaluator, derive
+from fewtune.tune.run import Run
+
+SHARES = (0.3, 0.45, 0.7, 1.0)
+LEAST_ROWS = 2
+"""Rows a class below which a part of the data says nothing of the curve."""
+FORECAST_FACTOR = 2.0
+BOOTSTRAPS = 200
+
+
+@dataclass(frozen=True)
+class Point:
+    """Accuracy learned from `rows` rows."""
+
+    rows: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points, and what the power law expects at twice the rows."""
+
+    method: str
+    points: tuple[Point, ...]
+    forecast: Point | None
+    sentence: str
+
+
+def learning_curve(evaluator: Evaluator, recipe: Recipe) -> Curve:
+    """Judge `recipe` on growing parts of each split's training rows."""
+    labels = evaluator.context.labels
+    classes = len(evaluator.context.dataset.classes)
+    points, by_split = [], []
+    for share in SHARES:
+        plan = [_part(evaluator, recipe, split, share) for split in evaluator.splits]
+        rows = round(float(np.mean([len(run.train) for run in plan])))
+        if rows < LEAST_ROWS * classes:
+            continue
+        outcomes = evaluator.outcomes(plan)
+        held_out = tuple(split.test for split in evaluator.splits)
+        oof = OutOfFold(labels, held_out, tuple(o.probs for o in outcomes), evaluator.context.groups)
+        interval = accuracy_interval(oof.correct, held_out, rows=len(labels), groups=evaluator.context.groups)
+        points.append(Point(rows, interval))
+        by_split.append([float(correct.mean()) for correct in oof.correct])
+    forecast = _forecast([point.rows for point in points], np.asarray(by_split), evaluator.seed)
+    return Curve(recipe.method.name, tuple(points), forecast, _sentence(recipe.title, points, forecast))
+
+
+def _part(evaluator: Evaluator, recipe: Recipe, split: Split, share: float) -> Run:
+    seed = derive(evaluator.seed, split.repeat, split.fold)
+    if share == 1.0:
+        return Run(recipe, split.train, split.test, seed, watch=split is evaluator.splits[0])
+    return Run(recipe, nested_part(evaluator.context.labels, split.train, share, seed), split.test, seed)
+
+
+def nested_part(labels: IntArray, train: IntArray, share: float, seed: int) -> IntArray:
+    """About `share` of `train`, stratified, at least one row a class; a smaller share is a subset of a larger one."""
+    order = np.random.default_rng(seed).permutation(train)
+    kept: list[int] = []
+    for label in np.unique(labels[train]):
+        mine = order[labels[order] == label]
+        kept += mine[: max(1, round(share * len(mine)))].tolist()
+    return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def power_law(rows: np.ndarray, top: float, drop: float, speed: float) -> np.ndarray:  # type: ignore[type-arg]
+    """`top - drop * rows ** -speed`."""
+    return np.asarray(top - drop * rows**-speed)
+
+
+def _forecast(rows: Sequence[int], scores_PJ: np.ndarray, seed: int) -> Point | None:  # type: ignore[type-arg]
+    """The power law's accuracy at twice the rows, with a bootstrap interval over splits; None where there is none."""
+    if len(rows) < 4 or scores_PJ.shape[1] < 2 or np.mean(scores_PJ[-1]) <= np.mean(scores_PJ[0]):
+        return None
+    rng = np.random.default_rng(seed)
+    target = round(FORECAST_FACTOR * rows[-1])
+    draws = []
+    for _ in range(BOOTSTRAPS):
+        picked = rng.integers(0, scores_PJ.shape[1], scores_PJ.shape[1])
+        fitted = _fit(np.asarray(rows, dtype=np.float64), scores_PJ[:, picked].mean(1))
+        if fitted is not None:
+            draws.append(float(power_law(np.asarray([float(target)]), *fitted)[0]))
+    centre = _fit(np.asarray(rows, dtype=np.float64), scores_PJ.mean(1))
+    if centre is None or len(draws) < BOOTSTRAPS // 2:
+        return None
+    mean = float(power_law(np.asarray([float(target)]), *centre)[0])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Point(target, Interval(mean, min(float(low), mean), min(1.0, max(float(high), mean)), 0.95, "power law"))
+
+
+def _fit(rows: np.ndarray, scores: np.ndarray) -> tuple[float, float, float] | None:  # type: ignore[type-arg]
+    try:
+        bounds = ([0.0, 0.0, 0.1], [1.0, 50.0, 2.0])
+        found, _ = curve_fit(power_law, rows, scores, p0=(min(0.99, scores[-1] + 0.05), 1.0, 0.5), bounds=bounds)
+    except (RuntimeError, ValueError):
+        return None
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _sentence(title: str, points: Sequence[Point], forecast: Point | None) -> str:
+    if len(points) < 2:
+        return "Too few rows to draw a learning curve."
+    last, first = points[-1], points[0]
+    gain = 100 * (last.accuracy.mean - first.accuracy.mean)
+    told = f"From {first.rows} to {last.rows} rows the accuracy of the {title.split(' (')[0].lower()} moved by {gain:+.1f} points"
+    if forecast is None:
+        return told + "; the points do not carry a forecast."
+    more = 100 * (forecast.accuracy.mean - last.accuracy.mean)
+    low, high = 100 * (forecast.accuracy.low - last.accuracy.mean), 100 * (forecast.accuracy.high - last.accuracy.mean)
+    return told + f"; at {forecast.rows} rows a power law expects {more:+.1f} ({low:+.1f} to {high:+.1f})."

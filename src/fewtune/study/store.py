@@ -1,0 +1,144 @@
+"""The run store: what is finished is kept the moment it is finished, and never computed again.
+
+Layout of a folder: `study.json` (resolved settings), `runs.jsonl` (one line a finished run), `arrays/KEY.npz` (its
+predictions). A line is written only after its array is safely on disk, so a line means the run is whole; a torn last
+line, left by a kill, is passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.errors import StoreError
+from fewtune.methods.base import TrainingLog
+from fewtune.tune.run import Outcome
+
+
+class RunStore:
+    """Finished runs of one folder, by key.
+
+    Raises
+    ------
+    StoreError : the folder cannot be written (no permission, disk full), with what to do.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with advising(folder):
+            (folder / "arrays").mkdir(parents=True, exist_ok=True)
+        self._lines = {line["key"]: line for line in read_lines(folder / "runs.jsonl")}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def get(self, key: str) -> Outcome | None:
+        """The outcome of a finished run, or None."""
+        line = self._lines.get(key)
+        if line is None:
+            return None
+        try:
+            with np.load(self._array(key), allow_pickle=False) as arrays:
+                probs = arrays["probs"]
+        except (OSError, ValueError, KeyError):  # the array was deleted or damaged: the run is done again
+            return None
+        log = TrainingLog(**line["log"]) if line.get("log") else None
+        return Outcome(probs, line["seconds"], log, tuple(line["notes"]), line["trainable_parameters"])
+
+    def put(self, key: str, outcome: Outcome, about: dict[str, Any]) -> None:
+        """Keep a finished run; `about` is what a person wants to read in the list of runs."""
+        with advising(self.folder):
+            with atomically(self._array(key)) as temporary, temporary.open("wb") as file:
+                np.savez(file, probs=outcome.probs)
+                file.flush()
+                os.fsync(file.fileno())
+            log = None if outcome.log is None else dataclasses.asdict(outcome.log)
+            line = {"key": key, **about, "seconds": outcome.seconds, "notes": list(outcome.notes), "log": log}
+            line["trainable_parameters"] = outcome.trainable_parameters
+            append_line(self.folder / "runs.jsonl", line)
+        self._lines[key] = line
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write `value` whole or not at all."""
+        return write_json(self.folder / name, value)
+
+    def _array(self, key: str) -> Path:
+        return self.folder / "arrays" / f"{key}.npz"
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write JSON whole or not at all."""
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file whole or not at all: temporary, fsync, rename."""
+    with (
+        advising(path.parent),
+        atomically(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogatepass") as file,
+    ):
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a JSON-lines file; torn ones are passed over, an absent file has none."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and "key" in line:
+                yield line
+
+
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Add one line in a single write, then force it to disk; starts a new line if the last one is torn."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, (b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, renamed onto it at the end, removed on any error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def advising(folder: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into errors that say what to do."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise StoreError(f"{folder} is a file, not a folder. Give another --out.") from error
+    except PermissionError as error:
+        raise StoreError(f"{folder} cannot be written: no permission. Give another --out.") from error
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written: {error.strerror or error}. Free some space or give another --out; "
+            "what is finished is kept, and the same command goes on from there."
+        ) from error

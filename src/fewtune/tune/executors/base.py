@@ -1,0 +1,24 @@
+"""The contract of executors: take a plan, yield each run's outcome as it is finished.
+
+Every executor gives the same outcome for the same run, whatever else is in the plan and in whatever order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from fewtune.tune.run import Context, Outcome, Run, Tick
+
+
+class Executor(ABC):
+    """Carries out plans."""
+
+    @abstractmethod
+    def execute(
+        self, plan: Sequence[Run], context: Context, *, tick: Tick | None = None
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Yield (place in the plan, outcome), each run once, in any order.
+
+        `tick` is called often while training; what it raises ends the plan and passes through.
+        """

@@ -1,0 +1,126 @@
+"""A run (a recipe fitted on given rows with a seed), what it gives back, and how one is carried out.
+
+Legend: N rows of the dataset, B held-out rows of a run, C classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fewtune.data.base import Dataset
+from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material, TrainingLog, TunedMethod
+from fewtune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A recipe, the rows it learns from, the rows it predicts, a seed."""
+
+    recipe: Recipe
+    train: IntArray
+    test: IntArray
+    """Held-out rows to predict; empty for a refit."""
+    seed: int
+    watch: bool = False
+    """Whether the loss on the held-out rows is measured while training; it decides nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives back."""
+
+    probs: FloatArray
+    """[B, C] predictions for the run's test rows."""
+    seconds: float
+    log: TrainingLog | None = None
+    notes: tuple[str, ...] = ()
+    trainable_parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all runs of a study share."""
+
+    dataset: Dataset
+    encoders: Mapping[str, Encoder]
+    """By the name recipes use."""
+    groups: Sequence[int] | None = None
+    """[N] given groups merged with clusters of duplicates."""
+    unlabelled: tuple[str, ...] = ()
+
+    @cached_property
+    def labels(self) -> IntArray:
+        """[N] indices into the dataset's classes."""
+        place = {name: index for index, name in enumerate(self.dataset.classes)}
+        return np.asarray([place[label] for label in self.dataset.labels], dtype=np.int64)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        pool = hashlib.sha256(json.dumps(list(self.unlabelled)).encode()).hexdigest()
+        groups = None if self.groups is None else list(map(int, self.groups))
+        plain = json.dumps([self.dataset.fingerprint, pool, groups])
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def key(self, run: Run) -> str:
+        """Hash of recipe, rows, seed and backbone: what is equal here is never computed twice."""
+        encoder = self.encoders.get(run.recipe.backbone)
+        parts = [
+            run.recipe.to_json(),
+            self._fingerprint,
+            run.train.tolist(),
+            run.test.tolist(),
+            run.seed,
+            run.watch,
+            encoder.fingerprint if encoder is not None and run.recipe.method.reads_text else None,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+    def material(self, run: Run) -> Material:
+        """The training side of a run; nothing of its test rows is in it."""
+        held_out = {self.dataset.examples[row].text for row in run.test}
+        reads = run.recipe.method.reads_text
+        return Material(
+            texts=[self.dataset.examples[row].text for row in run.train],
+            labels=self.labels[run.train],
+            classes=self.dataset.classes,
+            encoder=self.encoders[run.recipe.backbone] if reads else None,
+            # An unlabelled copy of a held-out row would let its label in by the back door.
+            unlabelled=[text for text in self.unlabelled if text not in held_out],
+            groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
+            seed=run.seed,
+        )
+
+
+def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
+    """Carry out the learning half of a run."""
+    method, material = run.recipe.method, context.material(run)
+    if isinstance(method, ClosedFormMethod):
+        return method.fit(material)
+    from fewtune.tune.loop import Watched, train
+
+    assert isinstance(method, TunedMethod)
+    texts = [context.dataset.examples[row].text for row in run.test]
+    watch = Watched(texts, context.labels[run.test]) if run.watch and len(run.test) else None
+    return train(method, material, watch=watch, tick=tick)
+
+
+def carry_out(run: Run, context: Context, *, tick: Tick | None = None) -> Outcome:
+    """Fit and predict."""
+    started = time.perf_counter()
+    fitted = fit(run, context, tick=tick)
+    probs_BC = fitted.predict_proba([context.dataset.examples[row].text for row in run.test])
+    seconds = time.perf_counter() - started
+    return Outcome(probs_BC, seconds, fitted.log, fitted.notes, fitted.trainable_parameters)

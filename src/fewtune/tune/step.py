@@ -1,0 +1,42 @@
+"""The training step: batch, loss, backward, clip, update. Everything that changes a weight is on this page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fewtune.methods.base import IntArray, Tunable
+
+
+def optimiser_for(tunable: Tunable) -> torch.optim.AdamW:
+    """AdamW (bias-corrected, float32 state) over the run's parameter groups; each keeps its peak rate in `peak`."""
+    groups = [{**group, "peak": group["lr"]} for group in tunable.parameter_groups()]
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
+    """Share of the peak rate at `step` (0-based): linear up over the warm-up, linear down to 0 after it."""
+    warmup = max(1, round(warmup_share * total_steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return (total_steps - step) / max(1, total_steps - warmup)
+
+
+def training_step(
+    tunable: Tunable, indices: IntArray, optimiser: torch.optim.Optimizer, *, factor: float, clip_norm: float
+) -> float:
+    """One update on one batch; returns the batch's loss before it."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * factor
+    loss = tunable.loss(indices)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = [parameter for group in optimiser.param_groups for parameter in _params(group)]
+    torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return float(loss.detach())
+
+
+def _params(group: dict[str, Any]) -> list[torch.nn.Parameter]:
+    return list(group["params"])
