@@ -237,6 +237,12 @@ def full() -> dict[str, Any]:
         "selection": {
             "rule": "one_standard_error",
             "sentence": "The simplest candidate within one standard error of the best is chosen.",
+            "beliefs": [
+                {"name": "probe", "observed": 0.0, "observed_error": 0.0, "prior": 0.0, "prior_spread": 0.0}
+                | {"posterior": 0.0, "posterior_spread": 0.0, "data_weight": 1.0},
+                {"name": "contrastive", "observed": 0.021, "observed_error": 0.011, "prior": 0.06}
+                | {"prior_spread": 0.045, "posterior": 0.0232, "posterior_spread": 0.0107, "data_weight": 0.944},
+            ],
         },
         "learning_curve": {
             "method": "contrastive",

@@ -49,7 +49,7 @@ def test_the_verdict_is_the_heading(page: Page) -> None:
         "better , +70.8 points (+66.7 to +74.9)",
         "Label 100 more tickets.",
         "13.4 %",
-        "cannot be told apart from Probe with self-training +1.8 points (−0.2 to +3.8) about 2,900 rows would tell",
+        "cannot be told apart from Probe with self-training +1.8 points (−0.2 to +3.8) about 2,900 rows in all",
         "worse than LoRA −3.5 points (−5.5 to −1.5)",
         "5 min 12 s",
         "22.7 M trained parameters",
@@ -57,6 +57,7 @@ def test_the_verdict_is_the_heading(page: Page) -> None:
         "skipped It would take about 41 min; 12 min of the 30 min allowed are left.",
         "71.0 %",
         "The simplest candidate within one standard error of the best is chosen.",
+        "Contrastive tuning, then probe +2.1 ± 1.1 +6.0 ± 4.5 +2.3 ± 1.1 94 %",
         "examples/tickets_test.csv with 272 rows was read once",
         "It agrees with what cross-validation announced.",
         "3 of its rows are also in the training file. The score without them is the one to quote.",
@@ -238,6 +239,7 @@ def test_minimal_page_leaves_out_what_it_does_not_know() -> None:
     page = Page(render(results.minimal()))
     assert section_order(page) == ["ladder", "reproduce"]
     assert "Of 100 new texts like these, expect 38 to 78" in page.text
+    assert not any(tag == "svg" for tag, _ in page.tags), "no score, no chart"
     for word in ("None", "nan", "undefined", "Undefined"):
         assert word not in page.text
 
@@ -263,8 +265,8 @@ def test_no_confusion_at_all() -> None:
 
 def test_no_threshold_reaches_the_target() -> None:
     made = results.full()
-    made["winner"]["abstain"] = {"target": 0.95, "threshold": None}
-    assert "No confidence is high enough to be 95 % right" in Page(render(made)).text
+    made["winner"]["abstain"] = {"target": 0.95, "threshold": None, "reason": "best: 90%"}
+    assert "No confidence is high enough to be 95 % right (best: 90%): have a person" in Page(render(made)).text
 
 
 def test_a_test_score_outside_the_forecast_is_called_out() -> None:

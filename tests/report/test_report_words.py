@@ -101,7 +101,7 @@ def test_comparison_in_words() -> None:
     assert found is not None
     assert (found.kind, found.verdict, found.other) == ("unclear", "cannot be told apart", "Probe")
     assert (plain(found.difference), found.between) == ("+1.8 points", "−0.2 to +3.8")
-    assert found.remedy == "about 2,900 rows would tell"
+    assert found.remedy == "about 2,900 rows in all would tell"
 
 
 def test_comparison_says_nothing_of_rows_needed_once_it_is_told() -> None:

@@ -88,7 +88,10 @@ def _dots(
     top = 6.0 if baseline is None else 24.0
     scale = Scale(*bounds, label_width + 8, width - value_width - 8)
     bottom = top + pitch * len(marks)
-    body = _share_grid(scale, top - 4, bottom)
+    # Bands come first: grid lines must run across them.
+    bands = [top + pitch * place for place, mark in enumerate(marks) if mark.chosen]
+    body = [element("rect", x=0, y=y, width=width, height=pitch, class_="band", rx=5) for y in bands]
+    body += _share_grid(scale, top - 4, bottom)
     if baseline is not None:
         x = scale(baseline)
         # Beside the axis the words would run into the next tick: they stand above, to whichever side has room.
@@ -103,7 +106,7 @@ def _dots(
 def _dot_row(mark: Mark, scale: Scale, top: float, width: float, label_width: float, pitch: float) -> list[Markup]:
     narrow, tone = label_width == 0, "chosen" if mark.chosen else ""
     middle = top + (pitch - 15 if narrow else pitch / 2)
-    body = [element("rect", x=0, y=top, width=width, height=pitch, class_="band", rx=5)] if mark.chosen else []
+    body = list[Markup]()
     label = fit(mark.label, width - 80 if narrow else label_width - 16, 13.5 if mark.chosen else 13)
     body.append(
         text(
@@ -112,7 +115,7 @@ def _dot_row(mark: Mark, scale: Scale, top: float, width: float, label_width: fl
     )
     if mark.score is None:
         note = fit(mark.note, scale.end - scale.start - 8, 12)
-        return [*body, text(scale.start + 4, middle + 4.5, note, "small on-grid")]
+        return [*body, text(scale.start + 4, middle + 4.5, note, "small")]
     score, value = mark.score, share(mark.score.mean)
     body.append(text(width - 8, top + 17 if narrow else middle + 4.5, value, f"number {tone}".strip(), "end"))
     body.append(line(scale(score.low), middle, scale(score.high), middle, f"whisker {tone}".strip()))
@@ -216,7 +219,8 @@ def losses(curves: Sequence[Curve], width: float, title: str) -> Markup:
             hint = f"kept: step {curve.best_step:g}, validation loss {kept:.3f}"
             body.append(dot(across(curve.best_step), up(kept), 3.5, "dot kept", hint))
     body += [text(left, 13, "training", "key train"), text(left + 64, 13, "validation", "key validation")]
-    body += [dot(left + 144, 9, 3.5, "dot kept"), text(left + 153, 13, "step kept", "small")]
+    if any(curve.best_step is not None for curve in curves):
+        body += [dot(left + 144, 9, 3.5, "dot kept"), text(left + 153, 13, "step kept", "small")]
     body.append(text((left + width - 10) / 2, height - 5, "training steps", "small", "middle"))
     told = f"{len(curves)} runs. Highest loss {highest:.2f}, last step {last:g}."
     return frame(body, width=width, height=height, title=f"Loss while training {title}", description=told)

@@ -159,7 +159,7 @@ def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
         other=titles.get(other, other),
         difference="" if difference is None else f"{signed(difference)}{NBSP}points",
         between="" if low is None or high is None else f"{signed(low)} to {signed(high)}",
-        remedy="" if kind != "unclear" or needed is None else f"about {count(needed)} rows would tell",
+        remedy="" if kind != "unclear" or needed is None else f"about {count(needed)} rows in all would tell",
     )
 
 

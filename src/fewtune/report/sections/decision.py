@@ -8,7 +8,9 @@ from typing import Any
 from fewtune.report import charts
 from fewtune.report.sections.base import Result, Section, drawn, items, name_of, part, sentences, titles, winner_rung
 from fewtune.report.words import (
+    DASH,
     METRICS,
+    NBSP,
     Range,
     clip,
     comparison,
@@ -20,6 +22,7 @@ from fewtune.report.words import (
     of_hundred,
     share,
     short,
+    signed,
 )
 
 
@@ -71,9 +74,10 @@ def ladder(result: Result) -> Section:
         )
         for place, rung in enumerate(rungs)
     ]
+    scored = [mark.score is not None for mark in marks]
     rows = [_rung(rung, mark, named) for rung, mark in zip(rungs, marks, strict=True)]
     return {
-        "chart": drawn(lambda width: charts.ladder(marks, baseline(result), width)),
+        "chart": drawn(lambda width: charts.ladder(marks, baseline(result), width)) if any(scored) else None,
         "rungs": rows,
     }
 
@@ -118,5 +122,27 @@ def choice(result: Result) -> Section:
     rows = sorted([(named.get(k, clip(k, 80).text), v) for k, v in picked if v is not None], key=lambda r: -r[1])
     title = "How often each candidate is picked when the rows are drawn again"
     bars = drawn(lambda width: charts.shares(rows, width, title)) if rows else None
-    found = {"sentences": sentences(told), "bars": bars, "title": title}
+    found = {"sentences": sentences(told), "bars": bars, "title": title, "beliefs": _beliefs(result)}
     return found if found["sentences"] or bars else None
+
+
+def _beliefs(result: Result) -> list[dict[str, str]]:
+    """What was measured here, what is published, and what the two make together, as points ahead of the probe."""
+    named, columns = titles(result), (("observed", "observed_error"), ("prior", "prior_spread"))
+    rows = []
+    for one in items(part(result, "selection").get("beliefs")):
+        cells = [_give_or_take(one.get(mean), one.get(spread)) for mean, spread in columns]
+        together = _give_or_take(one.get("posterior"), one.get("posterior_spread"))
+        name = str(one.get("name") or "")
+        title = named.get(name, clip(name, 80).text)
+        weight = share(one.get("data_weight"), 0)
+        rows.append({"title": title, "here": cells[0], "published": cells[1], "together": together, "weight": weight})
+    return rows
+
+
+def _give_or_take(mean: Any, spread: Any) -> str:
+    """`+2.4 ± 1.1`."""
+    centre, width = finite(mean), finite(spread)
+    if centre is None:
+        return DASH
+    return signed(centre) + (f"{NBSP}±{NBSP}{100 * width:.1f}" if width else "")

@@ -161,7 +161,9 @@ def _abstain(block: Mapping[str, Any]) -> str:
     if target is None:
         return ""
     if threshold is None:
-        return f"No confidence is high enough to be {share(target, 0)} right: have a person check what matters."
+        reason = clip(block.get("reason"), 200).text
+        why = f" ({reason})" if reason else ""
+        return f"No confidence is high enough to be {share(target, 0)} right{why}: have a person check what matters."
     covered, right = finite(block.get("coverage")), Range.of(block.get("precision"))
     said = f"Answer only when the model states at least {share(threshold, 0)} confidence"
     if covered is not None:
