@@ -4,7 +4,7 @@ from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.calibration import abstention, apply_temperature, fit_temperature, log_probabilities, reliability
 from fewtune.metrics.classification import ClassificationScores, classification_scores
 from fewtune.metrics.intervals import Interval, accuracy_interval, class_intervals, metric_interval, score_intervals
-from fewtune.metrics.paired import Comparison, compare, compare_scores
+from fewtune.metrics.paired import Comparison, compare, compare_scores, constant_scores
 from fewtune.metrics.selection import (
     SelectionScore,
     bootstrap_bias_corrected,
@@ -26,6 +26,7 @@ __all__ = [
     "classification_scores",
     "compare",
     "compare_scores",
+    "constant_scores",
     "fit_temperature",
     "log_probabilities",
     "metric_interval",

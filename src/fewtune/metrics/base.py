@@ -5,6 +5,8 @@ predictions in all (the sum of B over the splits), K clusters (rows that share a
 D bootstrap draws, S scores computed together.
 """
 
+# ruff: noqa: N802, N815 -- parameters are described on one line; names carry shapes (probs_NC)
+
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence

@@ -10,9 +10,11 @@ Conventions where a score would divide by zero:
 - Log loss clips probabilities at the spacing of float64 at 1 (2.2e-16), as scikit-learn does.
 
 Calibration error is that of the top class, over equal-mass bins, ⌊√N⌋ of them and at most 15: equal-width bins leave
-most bins of a small dataset empty. It is biased upward on few rows: a perfectly calibrated model measures about
-0.8·√(bins/N)·0.4 above 0, so read it beside its interval.
+most bins of a small dataset empty. It is biased upward on few rows: a perfectly calibrated model of accuracy p measures
+about 0.8·√(p(1 − p)·bins/N) above 0, so read it beside its interval.
 """
+
+# ruff: noqa: D417, N815 -- parameters are described on one line; names carry shapes (probs_NC)
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ once a repeat. Three things are done about it:
   of true positives among rows that are or were called the class: F1 = 2u/(1 + u).)
 - **Everything else**: a bootstrap over clusters (Efron), every repeat's prediction of a row travelling with it; the
   draws are centred at the measured score and stretched by √(design effect), or by √(Nadeau–Bengio / naive variance)
-  as measured on accuracy where that is more (fits that collapse on some splits). Scores in [0, 1] made of per-class
-  rates can bootstrap to no spread at all on perfect predictions, so they are never narrower than what the per-class
-  Wilson intervals add up to (MOVER: Zou and Donner 2008) or, for the weighted ones, than accuracy's.
+  as measured on accuracy where that is more (fits that collapse on some splits). On perfect predictions a bootstrap has
+  no spread at all, so macro scores are never narrower than Wilson on the harmonic count C²/Σ(1/n_c) of their classes'
+  effective rows n_c (all of the rows when classes are balanced, few when one class is rare), and weighted scores never
+  narrower than accuracy.
 
 What no interval here knows: cross-validation trains on fewer rows than the final model, so where the learning curve is
 still steep the score is too low, and the truth lies above the interval more often than the level says.
@@ -28,8 +29,9 @@ References
 Nadeau, Bengio: Inference for the generalization error. Machine Learning 52 (2003).
 Wilson: Probable inference, the law of succession, and statistical inference. JASA 22 (1927).
 Kish: Survey sampling (1965).
-Zou, Donner: Construction of confidence limits about effect measures. Statistics in Medicine 27 (2008).
 """
+
+# ruff: noqa: D417 -- parameters are described on one line; names carry shapes (probs_NC)
 
 from __future__ import annotations
 
@@ -246,37 +248,66 @@ def score_intervals(oof: OutOfFold, *, draws: int = 1000, seed: int = 0, level: 
         times_M = times_N[oof.rows_M].astype(np.float64)
         if times_M.any():
             draws_DS[draw] = summary(row_scores, times_M, bins)
-    factor, floor = stretch(oof), least_reach(oof, level)
+    accuracy = accuracy_interval(oof.correct, oof.held_out, rows=rows, groups=oof.groups, level=level)
+    factor, floor = stretch(oof), least_reach(oof, accuracy)
+    method = f"cluster bootstrap, {draws} draws, stretched {factor:.2f} times"
     intervals = {}
     for s, name in enumerate(SUMMARY):
         mean = float(mean_S[s])
         low, high = centred(mean, draws_DS[:, s], factor, level)
         below, above = floor.get(name, (0.0, 0.0))
+        if name == "ece":
+            # Few rows make calibration error look larger than it is, by about what resampling adds to it again.
+            low -= max(0.0, float(np.median(draws_DS[:, s])) - mean)
         low, high = min(low, mean - below), max(high, mean + above)
         low, high = max(LOWER_BOUND.get(name, 0.0), low), min(UPPER_BOUND.get(name, 1.0), high)
-        method = f"cluster bootstrap, {draws} draws, stretched {factor:.2f} times"
         intervals[name] = Interval(mean, low, high, level, method)
-    accuracy = accuracy_interval(oof.correct, oof.held_out, rows=rows, groups=oof.groups, level=level)
     return intervals | {"accuracy": accuracy}
 
 
-def least_reach(oof: OutOfFold, level: float) -> dict[str, tuple[float, float]]:
+def least_reach(oof: OutOfFold, accuracy: Interval) -> dict[str, tuple[float, float]]:
     """How far below and above the measured score each interval reaches at least; see the top of this file."""
-    accuracy = accuracy_interval(oof.correct, oof.held_out, rows=len(oof.labels_N), groups=oof.groups, level=level)
     overall = (accuracy.mean - accuracy.low, accuracy.high - accuracy.mean)
     reach = dict.fromkeys(("weighted_precision", "weighted_recall", "weighted_f1"), overall)
+    cluster_N = cluster_index(oof.groups, len(oof.labels_N))
+    effect = design_effect(oof.held_out, len(oof.labels_N))
+    row_scores = RowScores.of(oof.labels_M, oof.probs_MC)
+    rates_3C = np.stack(per_class_rates(row_scores.confusion(np.ones(len(oof.rows_M)))))
     present = np.unique(oof.labels_M)
-    by_class = class_intervals(oof, level=level)
-    for name in ("precision", "recall", "f1"):
-        chosen = [by_class[c][name] for c in present]
-        below = np.sqrt(sum((i.mean - i.low) ** 2 for i in chosen)) / len(chosen)
-        above = np.sqrt(sum((i.high - i.mean) ** 2 for i in chosen)) / len(chosen)
-        reach[f"macro_{name}"] = (float(below), float(above))
+    weight_M = 1 / np.bincount(oof.rows_M)[oof.rows_M]
+    for name, rates_C, class_M in (
+        ("precision", rates_3C[0], row_scores.predicted_N),
+        ("recall", rates_3C[1], row_scores.labels_N),
+        ("f1", rates_3C[2], row_scores.labels_N),
+    ):
+        count_c = [effective_rows(weight_M * (class_M == c), cluster_N[oof.rows_M]) for c in present]
+        harmonic = len(present) ** 2 / sum(1 / max(count, 1.0) for count in count_c) / effect
+        rate = float(rates_C[present].mean())
+        low, high = wilson(rate, harmonic, accuracy.level)
+        reach[f"macro_{name}"] = (rate - low, high - rate)
     reach["balanced_accuracy"] = reach["macro_recall"]
     # With balanced classes Matthews' coefficient is balanced accuracy rescaled to 0 at chance, 1 at perfect.
     scale = len(present) / max(1, len(present) - 1)
     reach["mcc"] = (scale * reach["macro_recall"][0], scale * reach["macro_recall"][1])
+    for name, cost in zip(("log_loss", "brier"), cost_of_error(oof.probs_MC, row_scores), strict=True):
+        reach[name] = (cost * overall[1], cost * overall[0])
     return reach
+
+
+def cost_of_error(probs_MC: FloatArray, row_scores: RowScores) -> tuple[float, float]:
+    """How much more log loss and Brier score a wrong row costs than a right one.
+
+    Where no row is wrong, as if the four least sure rows were of their runner-up class.
+    """
+    wrong_M = row_scores.predicted_N != row_scores.labels_N
+    costly = RowScores.of(row_scores.labels_N[wrong_M], probs_MC[wrong_M]) if wrong_M.any() else None
+    if costly is None:
+        unsure = row_scores.order_N[:4]
+        costly = RowScores.of(np.argsort(probs_MC[unsure], axis=1)[:, -2], probs_MC[unsure])
+    if wrong_M.all():
+        return float(costly.log_loss_N.mean()), float(costly.brier_N.mean())
+    gap = costly.log_loss_N.mean() - row_scores.log_loss_N[~wrong_M].mean()
+    return max(0.0, float(gap)), max(0.0, float(costly.brier_N.mean() - row_scores.brier_N[~wrong_M].mean()))
 
 
 def class_intervals(oof: OutOfFold, *, level: float = 0.95) -> list[dict[str, Interval]]:

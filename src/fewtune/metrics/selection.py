@@ -3,7 +3,14 @@
 The winner's own cross-validated score is too good: it won partly by luck. BBC-CV (Tsamardinos, Greasidou, Borboudakis
 2018, "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation") repeats the choice on
 bootstrap draws of the rows and scores what was chosen on the rows left out of the draw. No model is trained again.
+
+What is left: the models that predicted the left-out rows were trained on in-bag rows, so a chance pattern in the whole
+dataset flatters both. On shuffled labels, with 6 to 12 refitted candidates on 40 to 100 rows, 2 to 4 points of the
+naive winner's 6 to 13 points of optimism remain (the interval held the truth in 97 % or more); where labels carry
+signal the corrected score was 1 to 2 points too low. Only nested cross-validation removes it.
 """
+
+# ruff: noqa: D417, N815 -- parameters are described on one line; names carry shapes (probs_NC)
 
 from __future__ import annotations
 
@@ -116,10 +123,10 @@ def _score_means(
     size_K = np.bincount(cluster_N).astype(np.float64)
     if select is None:
         # Counts are whole numbers, so equal candidates tie exactly only when rounded: the simplest must win ties.
-        chosen_D = np.round(times_DK @ total_KR, 9).argmax(axis=1)
+        chosen_D = np.round(times_DK.astype(np.float64) @ total_KR, 9).argmax(axis=1)
     else:
         chosen_D = np.array([select(np.repeat(np.arange(len(cluster_N)), t_K[cluster_N])) for t_K in times_DK])
-    left_DK = times_DK == 0
+    left_DK = (times_DK == 0).astype(np.float64)
     score_DR = (left_DK @ total_KR) / (left_DK @ size_K)[:, None]
     return chosen_D, score_DR[np.arange(len(chosen_D)), chosen_D]
 
