@@ -77,7 +77,7 @@ def test_five_thousand_rows_take_seconds():
     texts = sentences(5000, words=20, vocabulary=5000)
     start = time.process_time()
     assert len(set(duplicate_clusters(texts))) == 5000
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 6  # 2 s on an idle core
 
 
 @given(st.lists(st.text(max_size=40), max_size=12))

@@ -58,6 +58,13 @@ def test_cyrillic_code_page(put):
     assert "Верните мне деньги за заказ" in read(put("rows.csv", rows.encode("cp1251"))).texts
 
 
+def test_asian_code_pages(put):
+    rows = "text,label\n荷物がまだ届いていません,配送\n返金してください,返金\n"
+    assert read(put("rows.csv", rows.encode("shift_jis"))).classes == ("返金", "配送")
+    rows = "text,label\n我的包裹在哪里,物流\n请退款给我,退款\n"
+    assert read(put("rows.csv", rows.encode("gbk"))).classes == ("物流", "退款")
+
+
 def test_one_damaged_byte_in_utf8_does_not_turn_the_rest_into_another_encoding(put):
     rows = "text,label\nпривет мир,a\nещё один X текст,b\n".encode().replace(b"X", b"\xff")
     dataset = read(put("rows.csv", rows))
@@ -84,6 +91,32 @@ def test_missing_header_is_told_from_a_header(put):
     assert len(dataset) == 6
     assert "No header" in said(dataset)
     assert read(put("rows.csv", delimited(",", header=False)), label="column 2").labels == LABELS
+
+
+def test_a_survey_has_questions_for_a_header(put):
+    rows = 'Timestamp,"How satisfied are you with us, all in all?",Please tell us in your own words what went wrong\n'
+    rows += "".join(f"{day},{grade},{TEXTS[day]}\n" for day, grade in enumerate(["well", "not"] * 3))
+    dataset = read(put("rows.csv", rows), label="how satisfied are you with us, all in all?")
+    assert len(dataset) == 6
+    assert dataset.text_column.startswith("Please tell us")
+
+
+def test_excel_announces_its_delimiter(put):
+    assert read(put("rows.csv", "sep=;\ntext;label\na, b;x\nc d;y\n")).texts == ["a, b", "c d"]
+    with pytest.raises(DataError):
+        read(put("rows.csv", "sep=;\n"))
+
+
+def test_names_are_preferred_to_codes(put):
+    rows = "text,label,label_text\na,0,neg\nb,1,pos\n"
+    assert read(put("rows.csv", rows)).classes == ("neg", "pos")
+    assert read(put("rows.csv", rows), label="label").classes == ("0", "1")
+    assert read(put("rows.csv", rows + "c,1,other\n")).classes == ("0", "1")
+
+
+def test_one_column_is_said_to_be_one(put):
+    with pytest.raises(ColumnError, match="one column only"):
+        read(put("rows.csv", "text\na b\nc d\n"))
 
 
 def test_ragged_row_is_named(put):

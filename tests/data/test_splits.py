@@ -161,6 +161,8 @@ def test_lists_of_different_lengths_and_shares_out_of_range():
         repeated_folds(list("aabb"), [1], folds=2, seed=0)
     with pytest.raises(UsageError, match="share"):
         holdout(list("aabb"), share=1.0, seed=0)
+    with pytest.raises(UsageError, match="2 clusters but 1 groups"):
+        merge_groups([1], [1, 2])
 
 
 def test_five_thousand_rows_of_77_classes_take_under_a_fifth_of_a_second():

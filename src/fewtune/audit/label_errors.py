@@ -46,7 +46,9 @@ def label_errors(
     probs_Nc = probs_Nc / probs_Nc.sum(1, keepdims=True)
     labels = np.asarray([place[int(label)] for label in labels_N])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # cleanlab warns of classes too small to prune, which is what we want it to keep
+        warnings.simplefilter(
+            "ignore"
+        )  # cleanlab warns of classes too small to prune, which is what we want it to keep
         ranked = find_label_issues(
             labels, probs_Nc, return_indices_ranked_by="self_confidence", filter_by="prune_by_noise_rate", n_jobs=1
         )
@@ -54,9 +56,7 @@ def label_errors(
     return [suspect for suspect in found if suspect.suggested != suspect.given]
 
 
-def _suspect(
-    row: int, labels: NDArray[np.int64], probs_Nc: NDArray[np.float64], classes: Sequence[str]
-) -> Suspect:
+def _suspect(row: int, labels: NDArray[np.int64], probs_Nc: NDArray[np.float64], classes: Sequence[str]) -> Suspect:
     best = int(probs_Nc[row].argmax())
     given = int(labels[row])
     return Suspect(row, classes[given], classes[best], float(probs_Nc[row, given]), float(probs_Nc[row, best]))

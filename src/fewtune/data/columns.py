@@ -44,10 +44,14 @@ def choose_columns(
     if "text" in given and given["text"] == given.get("label"):
         what = f"Column {given['text']!r} is named as both text and label."
         raise ColumnError(what, file=table.source, remedy=_listing(table))
+    if given.get("group") in (given.get("text"), given.get("label")) and "group" in given:
+        what = f"Column {given['group']!r} is named as the group and as text or label."
+        raise ColumnError(what, file=table.source, remedy=_listing(table))
     free = [name for name in table.columns if name not in given.values()]
     chosen_label = given.get("label")
     if chosen_label is None and labelled:
-        chosen_label = _by_name(table, [name for name in free if name != given.get("text")], LABEL_TIERS, "label")
+        chosen_label = _by_name(table, free, LABEL_TIERS, "label")
+        chosen_label = chosen_label and _readable(table, chosen_label)
     chosen_text = given.get("text") or _text_column(table, [name for name in free if name != chosen_label], labelled)
     if chosen_label is None and labelled:
         chosen_label = _label_column(table, [name for name in free if name != chosen_text])
@@ -138,7 +142,20 @@ def _label_column(table: Table, names: Sequence[str]) -> str:
     if few:
         raise _ambiguous(table, few, "label")
     what = "No column can be recognised as the label."
+    if len(table.columns) == 1:
+        what = (
+            "There is one column only; a label column is needed beside it (cells apart by comma, tab, semicolon or |)."
+        )
     raise ColumnError(what, file=table.source, remedy=f"Say which with --label COLUMN. {_listing(table)}")
+
+
+def _readable(table: Table, label: str) -> str:
+    """The column of names beside a column of codes, as in `label` and `label_text`, where they match one to one."""
+    for name in (f"{label}_text", f"{label}_name", f"{label}_str"):
+        pairs = set(zip(table.columns[label], table.columns.get(name, ()), strict=False))
+        if pairs and len(pairs) == len({code for code, _ in pairs}) == len({word for _, word in pairs}):
+            return name
+    return label
 
 
 def _few_values(cells: Sequence[Cell]) -> bool:

@@ -133,7 +133,14 @@ def merge_groups(groups: Groups | None, clusters: Sequence[Hashable]) -> list[in
     """Groups joined with clusters: rows that share either, directly or through other rows, share a number.
 
     Numbers count up from 0 in order of first appearance.
+
+    Raises
+    ------
+    UsageError
+        The lists have different lengths.
     """
+    if groups is not None and len(groups) != len(clusters):
+        raise UsageError(f"{len(clusters)} clusters but {len(groups)} groups.")
     parent = list(range(len(clusters)))
 
     def root(row: int) -> int:

@@ -36,8 +36,10 @@ class Table:
 
 def cell_text(value: object) -> Cell:
     """A cell as text: nothing for None, NaN and NaT; `1.0` as `1`, for Excel and pandas turn whole numbers so."""
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return str.__str__(value)  # of NumPy's own kind too
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
         value = value.item()
     if isinstance(value, float):

@@ -25,6 +25,8 @@ NONE = "\x1f"
 LOOKED_AT = 500
 LONGEST_NAME = 60
 _LIMIT = threading.Lock()
+_ANNOUNCED = re.compile(r'"?sep=(.)"?[\r\n]')
+"""How Excel is told the delimiter, in a line before the header."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,16 @@ def read_csv(path: Path) -> Table:
     text = text.lstrip("\r\n")
     if not text.strip():
         raise EmptyData("The file is empty.", file=path, remedy="Give a file with at least a header and two rows.")
-    delimiter = find_delimiter(text, path.suffix.lower())
-    records = _parse(text, delimiter, path, notes)
+    lines = _lines(text)
+    announced = _ANNOUNCED.match(lines[0])
+    if announced:
+        del lines[0]
+    delimiter = announced[1] if announced else find_delimiter(lines, path.suffix.lower())
+    records = _parse(lines, delimiter, path, notes) if lines else [[]]
     while len(records) > 1 and not any(cell.strip() for cell in records[-1]):
         records.pop()
     if delimiter != NONE:
-        notes.append(f"Delimiter: {DELIMITERS[delimiter]}.")
+        notes.append(f"Delimiter: {DELIMITERS.get(delimiter, delimiter)}.")
     return _table(records, path, notes)
 
 
@@ -65,12 +71,17 @@ def read_lines(path: Path) -> Table:
     return table_of_columns({"text": lines}, path, notes=[*notes, "Plain text: one text a line."])
 
 
-def find_delimiter(text: str, suffix: str = "") -> str:
+def _lines(text: str) -> list[str]:
+    """Lines with their ends. `str.splitlines` would also cut at U+2028 and form feeds."""
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+
+
+def find_delimiter(lines: list[str], suffix: str = "") -> str:
     """The delimiter under which most of the first rows are as wide as the first; `NONE` if that makes one column."""
     order = sorted(DELIMITERS, key=lambda mark: (mark == "\t") != (suffix == ".tsv"))
     best, best_score = NONE, (0.0, 0)
     for delimiter in order:
-        parse = _records(text, delimiter, quoting=csv.QUOTE_MINIMAL, most=LOOKED_AT)
+        parse = _records(lines, delimiter, quoting=csv.QUOTE_MINIMAL, most=LOOKED_AT)
         if not parse.records or len(parse.records[0]) < 2:
             continue
         known = sum(looks_like_a_name(cell) for cell in parse.records[0])
@@ -80,12 +91,11 @@ def find_delimiter(text: str, suffix: str = "") -> str:
     return best if best_score[0] >= 0.5 or best_score[1] > 0 else NONE
 
 
-def _records(text: str, delimiter: str, *, quoting: int, strict: bool = True, most: int | None = None) -> _Parse:
+def _records(lines: list[str], delimiter: str, *, quoting: int, strict: bool = True, most: int | None = None) -> _Parse:
     """Rows of cells. csv's limit on cell length is global, so it is raised under a lock and put back."""
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)  # str.splitlines would also cut at U+2028
     records: list[list[str]] = []
     with _LIMIT:
-        limit = csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))
+        limit = csv.field_size_limit(1 << 30)
         try:
             reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)  # type: ignore[arg-type]
             for record in islice(reader, most):
@@ -97,17 +107,17 @@ def _records(text: str, delimiter: str, *, quoting: int, strict: bool = True, mo
     return _Parse(records)
 
 
-def _parse(text: str, delimiter: str, path: Path, notes: list[str]) -> list[list[str]]:
+def _parse(lines: list[str], delimiter: str, path: Path, notes: list[str]) -> list[list[str]]:
     """Well-formed quoting, else quote marks taken as letters where that makes every row equally wide, else an error."""
-    parse = _records(text, delimiter, quoting=csv.QUOTE_MINIMAL)
+    parse = _records(lines, delimiter, quoting=csv.QUOTE_MINIMAL)
     if not parse.damage and parse.agreement == 1:
         return parse.records
-    if '"' in text:
+    if any('"' in line for line in lines):
         for quoting, said in (
             (csv.QUOTE_NONE, "Quote marks do not pair up: read as letters of the text."),
             (csv.QUOTE_MINIMAL, "Some quote marks inside quoted cells are not doubled; read as well as can be told."),
         ):
-            other = _records(text, delimiter, quoting=quoting, strict=False)
+            other = _records(lines, delimiter, quoting=quoting, strict=False)
             closed = quoting == csv.QUOTE_NONE or "unexpected end" not in parse.damage
             if closed and not other.damage and other.agreement == 1 and len(other.records) > 1:
                 notes.append(said)
@@ -162,17 +172,27 @@ def _table(records: list[list[str]], path: Path, notes: list[str]) -> Table:
 
 
 def header_is_missing(records: list[list[str]]) -> bool:
-    """Whether the first row is data: no known column name in it, and a cell no header would hold."""
+    """Whether the first row is data: no known column name in it, and a cell no header would hold.
+
+    A column of few values decides: its first cell is one of them or a name. A survey's header is whole questions, so
+    length alone decides only where no such column is.
+    """
     first, rest = records[0], [record for record in records[1:LOOKED_AT] if len(record) == len(records[0])]
     if any(looks_like_a_name(cell) for cell in first):
         return False
-    if any(len(cell) > LONGEST_NAME or _is_number(cell) for cell in first):
+    if any(_is_number(cell) for cell in first):
         return True
+    named = False
     for place, cell in enumerate(first):
-        column = [record[place] for record in rest]
-        if cell.strip() and cell in column and len(first) > 1:
+        values = [record[place] for record in rest]
+        if cell.strip() and cell in values and len(first) > 1:
             return True
-    return len(first) > 1 and any(len(cell.split()) > 5 for cell in first)
+        named |= cell.strip() != "" and 1 < len(set(values)) <= len(values) / 2
+    return not named and any(_reads_like_a_text(cell) for cell in first)
+
+
+def _reads_like_a_text(cell: str) -> bool:
+    return len(cell) > LONGEST_NAME or len(cell.split()) > 5 or re.search(r"\w[.!?,](\s|$)", cell) is not None
 
 
 def _is_number(cell: str) -> bool:

@@ -135,11 +135,21 @@ def _best_guess(data: bytes) -> str | None:
     in_runs = sum(map(len, _RUN.findall(head)))
     if in_runs < 0.2 * beyond and _decodes(data, "cp1252"):
         return "cp1252"
+    if _is_japanese(data):
+        return "cp932"
     from charset_normalizer import from_bytes
 
     best = from_bytes(head).best()
     candidates = [best.encoding] if best is not None else []
     return next((name for name in candidates if _decodes(data, name)), None)
+
+
+def _is_japanese(data: bytes) -> bool:
+    """Windows' Japanese code page, which short texts are otherwise taken for Korean in: a third of it is kana."""
+    if not _decodes(data, "cp932"):
+        return False
+    beyond = [mark for mark in data.decode("cp932") if ord(mark) > 127]
+    return 3 * sum("\u3040" <= mark <= "\u30ff" for mark in beyond) > len(beyond)
 
 
 def _decodes(data: bytes, encoding: str) -> bool:
