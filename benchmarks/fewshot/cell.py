@@ -1,6 +1,6 @@
 """One benchmark cell: one system, one set, one draw → one JSON file. Finished cells are never run again.
 
-    python benchmarks/fewshot/cell.py --system setfit --set trec --rows 8 --draw 0 --data DIR --out DIR
+python benchmarks/fewshot/cell.py --system setfit --set trec --rows 8 --draw 0 --data DIR --out DIR
 """
 
 from __future__ import annotations
@@ -42,11 +42,20 @@ def hardware() -> dict[str, Any]:
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(),
-            "versions": {name: importlib.metadata.version(name) for name in PACKAGES
-                         if importlib.util.find_spec(name.replace("-", "_").replace("scikit_learn", "sklearn"))}}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in PACKAGES
+            if importlib.util.find_spec(name.replace("-", "_").replace("scikit_learn", "sklearn"))
+        },
+    }
 
 
 def run_cell(system: str, name: str, rows: int, draw: int, data: Path) -> dict[str, Any]:
@@ -60,11 +69,19 @@ def run_cell(system: str, name: str, rows: int, draw: int, data: Path) -> dict[s
     pool = read_rows(pool_file)[0] if pool_file.exists() else None
     started = time.time()
     predicted, seconds = module.run(train, test_texts, default_backbone(), draw, pool)
-    return {"system": system, "set": name, "rows_per_class": rows, "draw": draw,
-            "accuracy": float(accuracy_score(test_labels, predicted)),
-            "macro_f1": float(f1_score(test_labels, predicted, average="macro")),
-            "fit_seconds": round(seconds, 2), "started": int(started), **getattr(module, "EXTRA", {}),
-            "load_average": os.getloadavg()[0], **hardware()}
+    return {
+        "system": system,
+        "set": name,
+        "rows_per_class": rows,
+        "draw": draw,
+        "accuracy": float(accuracy_score(test_labels, predicted)),
+        "macro_f1": float(f1_score(test_labels, predicted, average="macro")),
+        "fit_seconds": round(seconds, 2),
+        "started": int(started),
+        **getattr(module, "EXTRA", {}),
+        "load_average": os.getloadavg()[0],
+        **hardware(),
+    }
 
 
 def main() -> int:
@@ -90,8 +107,10 @@ def main() -> int:
     temporary = target.with_suffix(".tmp")
     temporary.write_text(json.dumps(result, indent=1) + "\n")
     temporary.replace(target)
-    print(f"{result['system']:>14} {result['set']:>10} {result['rows_per_class']:>3} draw {result['draw']} "
-          f"accuracy {result['accuracy']:.3f} in {result['fit_seconds']:.0f} s")
+    print(
+        f"{result['system']:>14} {result['set']:>10} {result['rows_per_class']:>3} draw {result['draw']} "
+        f"accuracy {result['accuracy']:.3f} in {result['fit_seconds']:.0f} s"
+    )
     return 0
 
 

@@ -103,7 +103,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         texts, labels = _texts(X), _labels(y, len(X))
         self.classes_ = np.unique(labels)
         names = _names(self.classes_)
-        spoken = {label: name for label, name in zip(self.classes_.tolist(), names, strict=True)}
+        spoken = dict(zip(self.classes_.tolist(), names, strict=True))
         dataset = _dataset(texts, [spoken[label] for label in labels.tolist()], groups)
         self._learn(dataset, tuple(_texts(unlabelled)) if len(unlabelled) else ())
         order = {name: place for place, name in enumerate(self.model_.classes)}
@@ -137,12 +137,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
         self.temperature_: float = self.model_.temperature
 
-    def predict_proba(self, X: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
         """[N, C] calibrated probabilities in the order of `classes_`."""
         check_is_fitted(self, "model_")
         return np.asarray(self.model_.predict_proba(_texts(X))[:, self._columns])
 
-    def predict(self, X: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def predict(self, X: Sequence[str]) -> np.ndarray:
         """[N] labels."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
 

@@ -1,19 +1,19 @@
 """Every error a person can cause. Each message says what happened, where, and what to do next.
 
-    FewtuneError
-    ├── UsageError               an argument or option that cannot be meant
-    ├── DataError                something about a file or its rows
-    │   ├── UnreadableFile       missing, a folder, no permission, binary, undecodable, malformed
-    │   ├── EmptyData            no rows, or no row with text
-    │   ├── ColumnError          a named column is absent, or none can be recognised
-    │   └── TaskError            rows that make no classification task: one class, numbers to predict, …
-    ├── BackboneError            a pre-trained model that cannot be used
-    │   ├── BackboneMissing      not on disk and not to be fetched
-    │   ├── BackboneDamaged      files present but incomplete or inconsistent
-    │   └── UnsafeWeights        a pickle where safetensors should be: refused
-    ├── StoreError               a result folder that cannot be written or read
-    ├── TrainingDiverged         the loss became NaN or infinite and no attempt recovered
-    └── MissingExtra             an optional library is needed: names the extra to install
+FewtuneError
+├── UsageError               an argument or option that cannot be meant
+├── DataError                something about a file or its rows
+│   ├── UnreadableFile       missing, a folder, no permission, binary, undecodable, malformed
+│   ├── EmptyData            no rows, or no row with text
+│   ├── ColumnError          a named column is absent, or none can be recognised
+│   └── TaskError            rows that make no classification task: one class, numbers to predict, …
+├── BackboneError            a pre-trained model that cannot be used
+│   ├── BackboneMissing      not on disk and not to be fetched
+│   ├── BackboneDamaged      files present but incomplete or inconsistent
+│   └── UnsafeWeights        a pickle where safetensors should be: refused
+├── StoreError               a result folder that cannot be written or read
+├── TrainingDiverged         the loss became NaN or infinite and no attempt recovered
+└── MissingExtra             an optional library is needed: names the extra to install
 """
 
 from __future__ import annotations

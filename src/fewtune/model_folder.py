@@ -145,9 +145,13 @@ def _card(folder: Path) -> dict[str, Any]:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         known = card["format"] == FORMAT and card["recipe"] and card["classes"] and card["temperature"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackboneDamaged(f"{folder / CARD} is damaged ({type(error).__name__}). Fit again, or restore it.") from error
+        raise BackboneDamaged(
+            f"{folder / CARD} is damaged ({type(error).__name__}). Fit again, or restore it."
+        ) from error
     if not known:
-        raise BackboneDamaged(f"{folder / CARD} has format {card.get('format')}, this fewtune reads {FORMAT}. Update it.")
+        raise BackboneDamaged(
+            f"{folder / CARD} has format {card.get('format')}, this fewtune reads {FORMAT}. Update it."
+        )
     return dict(card)
 
 
@@ -191,12 +195,11 @@ def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:
 def _check_head(folder: Path, fitted: Fitted, classes: int) -> None:
     head = getattr(fitted, "head", None)
     if head is not None and len(head.bias_C) != classes:
-        raise BackboneDamaged(f"{folder}: the head knows {len(head.bias_C)} classes, {CARD} names {classes}. Fit again.")
+        raise BackboneDamaged(
+            f"{folder}: the head knows {len(head.bias_C)} classes, {CARD} names {classes}. Fit again."
+        )
 
 
 def with_calibration(model: Model, temperature: float, threshold: float | None) -> Model:
     """The same model at another temperature."""
     return dataclasses.replace(model, temperature=temperature, threshold=threshold)
-
-
-

@@ -10,8 +10,9 @@ from pathlib import Path
 NAME = "setfit"
 
 
-def run(train: tuple[list[str], list[str]], test_texts: list[str], backbone: Path, seed: int,
-        pool: list[str] | None = None) -> tuple[list[str], float]:
+def run(
+    train: tuple[list[str], list[str]], test_texts: list[str], backbone: Path, seed: int, pool: list[str] | None = None
+) -> tuple[list[str], float]:
     """Fit on `train`, predict `test_texts`; returns the labels and the seconds of the fit alone."""
     del pool
     warnings.filterwarnings("ignore")

@@ -1,0 +1,1 @@
+"""Load encoders, pool their tokens, embed texts, copy the part that is trained."""

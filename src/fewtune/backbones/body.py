@@ -60,7 +60,7 @@ class Body(nn.Module):
         if layers is None and depth:
             raise BackboneError(f"{encoder.name} shares its layers: none can be frozen alone.")
         live = [] if layers is None else list(layers)[depth:]
-        self.model = _copy_sharing_frozen(encoder.model, live if train_layers else [])
+        self.model: Any = _copy_sharing_frozen(encoder.model, live if train_layers else [])
         self._prefix: torch.Tensor | None = None
         if train_layers:
             self._unfreeze(layers is None)
@@ -145,7 +145,6 @@ class Body(nn.Module):
         own = dict(self.model.named_parameters())
         for name, tensor in state.items():
             own[name].copy_(tensor)
-
 
     def save(self, folder: Path) -> None:
         """Write the body as a PEFT adapter when it has one, else as a whole Hugging Face encoder."""

@@ -61,7 +61,8 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(iter(self.model.parameters())).device
+        found: torch.device = next(iter(self.model.parameters())).device
+        return found
 
     @property
     def width(self) -> int:
@@ -131,7 +132,8 @@ class Encoder:
         ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
         with compute_precision():
             states = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
-        return states[depth].float()
+        chosen: torch.Tensor = states[depth]
+        return chosen.float()
 
 
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:

@@ -109,8 +109,12 @@ def _open(folder: Path) -> tuple[Any, Any]:
     with quiet():
         try:
             model, info = AutoModel.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-                output_loading_info=True, dtype="float32",
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                dtype="float32",
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture, missing tokenizer

@@ -59,7 +59,8 @@ def _remembered() -> Precision | None:
         return None
     if not isinstance(kept, dict) or kept.get("machine") != _machine():
         return None
-    return {"bf16": "bf16", "float32": "float32"}.get(kept.get("precision"))  # type: ignore[return-value]
+    known: dict[str, Precision] = {"bf16": "bf16", "float32": "float32"}
+    return known.get(str(kept.get("precision")))
 
 
 def _measured() -> Precision:

@@ -49,9 +49,18 @@ def fit(
     check_test(test)
     with drawn:
         result = run(
-            dataset, pool, test, folder,
-            backbones=backbone, methods=method, budget=None if budget.lower() == "none" else budget,
-            folds=folds, repeats=repeats, abstain=abstain, seed=seed, progress=drawn,
+            dataset,
+            pool,
+            test,
+            folder,
+            backbones=backbone,
+            methods=method,
+            budget=None if budget.lower() == "none" else budget,
+            folds=folds,
+            repeats=repeats,
+            abstain=abstain,
+            seed=seed,
+            progress=drawn,
         )
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
@@ -86,11 +95,20 @@ def run(
     settings = Settings(
         backbones=tuple(backbones or ("default",)),
         methods=tuple(methods) if methods else None,
-        budget=budget, folds=folds, repeats=repeats, abstain=abstain, seed=seed, out=folder, started=STARTED,
+        budget=budget,
+        folds=folds,
+        repeats=repeats,
+        abstain=abstain,
+        seed=seed,
+        out=folder,
+        started=STARTED,
     )
     done = fit_study(
-        dataset, settings, unlabelled=tuple(pool.texts) if pool else (),
-        unlabelled_source=pool.source if pool else None, progress=progress,
+        dataset,
+        settings,
+        unlabelled=tuple(pool.texts) if pool else (),
+        unlabelled_source=pool.source if pool else None,
+        progress=progress,
     )
     model_folder.save(done.model, done.encoder, folder / "model")
     if test is not None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="What `fewtune fit --out` wrote.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts, or one file of rows; `-` is standard input.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts, or one file of rows; `-` is standard input.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV, TSV, JSON lines or Parquet, by its ending.")] = None,
     text: Annotated[str | None, typer.Option(help="Text column of the file.")] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="One column a class as well.")] = False,

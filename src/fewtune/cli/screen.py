@@ -22,9 +22,14 @@ class Screen(Progress):
     def __init__(self, *, quiet: bool) -> None:
         self.console = Console(stderr=True, highlight=False, quiet=quiet)
         self.bars = Bars(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[result]}"),
-            console=self.console, disable=quiet or not self.console.is_terminal,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[result]}"),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
         )
         self.task: Any = None
         self.title = ""

@@ -1,0 +1,1 @@
+"""One way to adapt a backbone a file; `base.py` is the contract."""

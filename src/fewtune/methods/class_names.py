@@ -40,4 +40,4 @@ def informative(similarity_NC: FloatArray, labels_N: IntArray) -> bool:
     classes = similarity_NC.shape[1]
     hits = float((similarity_NC.argmax(1) == labels_N).mean())
     chance = 1.0 / classes
-    return hits > chance + float(np.sqrt(chance * (1 - chance) / len(labels_N)))
+    return bool(hits > chance + float(np.sqrt(chance * (1 - chance) / len(labels_N))))

@@ -59,7 +59,9 @@ def linear_names(body: Body) -> list[str]:
     else:
         inside = {id(part) for layer in list(layers)[body.depth :] for part in layer.modules()}
     named = body.model.named_modules()
-    names = [name for name, part in named if isinstance(part, nn.Linear) and id(part) in inside and "pooler" not in name]
+    names = [
+        name for name, part in named if isinstance(part, nn.Linear) and id(part) in inside and "pooler" not in name
+    ]
     if not names:
         raise BackboneError(f"{body.encoder.name} has no linear layer that LoRA could adapt.")
     return names

@@ -68,7 +68,7 @@ def choose_strength(rows: HeadRows, material: Material, strengths: Sequence[floa
         return default
     labels_N = rows.labels_N[: rows.given]
     groups = None if material.groups is None else list(material.groups)
-    splits = repeated_folds(labels_N, groups, folds=INNER_FOLDS, repeats=1, seed=material.seed)
+    splits = repeated_folds(labels_N.tolist(), groups, folds=INNER_FOLDS, repeats=1, seed=material.seed)
     extra = np.arange(rows.given, len(rows.labels_N))
     losses = []
     for strength in strengths:
@@ -76,8 +76,11 @@ def choose_strength(rows: HeadRows, material: Material, strengths: Sequence[floa
         for split in splits:
             train = np.concatenate([split.train, extra])
             head = fit_head(
-                rows.vectors_ND[train], rows.labels_N[train], len(material.classes),
-                strength=strength, weights_N=rows.weights_N[train],
+                rows.vectors_ND[train],
+                rows.labels_N[train],
+                len(material.classes),
+                strength=strength,
+                weights_N=rows.weights_N[train],
             )
             probs_NC = head.predict_proba(rows.vectors_ND[split.test])
             right_N = probs_NC[np.arange(len(split.test)), labels_N[split.test]]
@@ -88,9 +91,7 @@ def choose_strength(rows: HeadRows, material: Material, strengths: Sequence[floa
 
 def fit_on(rows: HeadRows, material: Material, strength: float) -> LinearHead:
     """The head on all rows."""
-    return fit_head(
-        rows.vectors_ND, rows.labels_N, len(material.classes), strength=strength, weights_N=rows.weights_N
-    )
+    return fit_head(rows.vectors_ND, rows.labels_N, len(material.classes), strength=strength, weights_N=rows.weights_N)
 
 
 @dataclass(frozen=True)

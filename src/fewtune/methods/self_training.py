@@ -13,7 +13,6 @@ Legend: N labelled rows, U unlabelled texts, C classes, D width.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -26,7 +25,6 @@ from fewtune.methods.head import LinearHead, fit_head
 from fewtune.methods.probe import (
     HEAD_FILE,
     INNER_FOLDS,
-    Embed,
     FittedProbe,
     HeadRows,
     Vectors,
@@ -102,9 +100,7 @@ def guarded(
     )
 
 
-def _inner_gain(
-    method: SelfTraining, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float
-) -> float:
+def _inner_gain(method: SelfTraining, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float) -> float:
     """Mean gain in log likelihood of the labelled rows, out of inner folds; 0 where rows are too few to tell."""
     labels_N = rows.labels_N[: rows.given]
     counts = np.bincount(labels_N)
@@ -113,7 +109,7 @@ def _inner_gain(
     groups = None if material.groups is None else list(material.groups)
     extra = np.arange(rows.given, len(rows.labels_N))
     gains: list[float] = []
-    for split in repeated_folds(labels_N, groups, folds=INNER_FOLDS, repeats=1, seed=material.seed):
+    for split in repeated_folds(labels_N.tolist(), groups, folds=INNER_FOLDS, repeats=1, seed=material.seed):
         part = take(rows, np.concatenate([split.train, extra]), len(split.train))
         before = fit_head(
             part.vectors_ND, part.labels_N, len(material.classes), strength=strength, weights_N=part.weights_N
@@ -144,12 +140,11 @@ def log_likelihood(head: LinearHead, vectors_ND: Vectors, labels_N: IntArray) ->
     return np.asarray(np.log(np.clip(probs_NC[np.arange(len(labels_N)), labels_N], 1e-6, 1.0)))
 
 
-def self_train(
-    method: SelfTraining, rows: HeadRows, pool_UD: Vectors, classes: int, strength: float
-) -> LinearHead:
+def self_train(method: SelfTraining, rows: HeadRows, pool_UD: Vectors, classes: int, strength: float) -> LinearHead:
     """Rounds of labelling the pool and fitting again; each round trusts more of it."""
     head = fit_head(rows.vectors_ND, rows.labels_N, classes, strength=strength, weights_N=rows.weights_N)
-    shares_C = (np.bincount(rows.labels_N[: rows.given], minlength=classes) + 0.5) / (rows.given + 0.5 * classes)
+    counts_C = np.bincount(rows.labels_N[: rows.given], minlength=classes).astype(np.float64)
+    shares_C = (counts_C + 0.5) / (rows.given + 0.5 * classes)
     for round_ in range(1, method.rounds + 1):
         probs_UC = align(head.predict_proba(pool_UD), shares_C)
         chosen, labels, confidence = surest(probs_UC, method.per_round * round_)

@@ -5,7 +5,7 @@ predictions in all (the sum of B over the splits), K clusters (rows that share a
 D bootstrap draws, S scores computed together.
 """
 
-# ruff: noqa: N802, N815 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Everything here is to be given out-of-fold predictions; on rows the model was trained on the answers are worthless.
 """
 
-# ruff: noqa: D417 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

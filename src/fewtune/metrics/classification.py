@@ -14,7 +14,7 @@ most bins of a small dataset empty. It is biased upward on few rows: a perfectly
 about 0.8·√(p(1 − p)·bins/N) above 0, so read it beside its interval.
 """
 
-# ruff: noqa: D417, N815 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

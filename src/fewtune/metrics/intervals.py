@@ -31,7 +31,7 @@ Wilson: Probable inference, the law of succession, and statistical inference. JA
 Kish: Survey sampling (1965).
 """
 
-# ruff: noqa: D417 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ rows s² can be small by luck, so for row scores two more things must hold befor
 So p < 0.05, an interval without 0, and a verdict other than "cannot be told apart" always come together.
 """
 
-# ruff: noqa: D417 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ naive winner's 6 to 13 points of optimism remain (the interval held the truth in
 signal the corrected score was 1 to 2 points too low. Only nested cross-validation removes it.
 """
 
-# ruff: noqa: D417, N815 -- parameters are described on one line; names carry shapes (probs_NC)
+
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ MOST = 6
 def advise(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
     """At most six pieces of advice, each with its reason."""
     found = [*_trust(verdict), *_leaks(result), *_labels(result), *_more_rows(result), *_classes(result)]
-    return (found + [*_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
+    return ([*found, *_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
 
 
 def _advice(do: str, why: str) -> dict[str, str]:

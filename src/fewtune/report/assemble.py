@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -143,8 +144,7 @@ def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
 
 def _tally(notes: Sequence[str]) -> list[str]:
     """Distinct notes with how many runs made them, commonest first, at most four."""
-    found, counts = np.unique(np.asarray(list(notes), dtype=object), return_counts=True) if notes else ([], [])
-    order = sorted(zip(found, counts, strict=True), key=lambda pair: (-int(pair[1]), str(pair[0])))
+    order = sorted(Counter(notes).items(), key=lambda pair: (-pair[1], pair[0]))
     return [f"{note} (in {count} of {len(notes)} runs)" for note, count in order[:4]]
 
 
@@ -191,7 +191,7 @@ def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
         "have updated what is published about each method"
     )
     sentence = f"{titles[winner]} was chosen: {rule}."
-    if 0 < belief.prior_spread and belief.data_weight < 0.5:
+    if belief.prior_spread > 0 and belief.data_weight < 0.5:
         sentence += (
             f" With this few labels your own data carry {100 * belief.data_weight:.0f} % of that judgement; "
             "published results carry the rest."

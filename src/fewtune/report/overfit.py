@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ def overfitting(log: TrainingLog) -> dict[str, Any] | None:
     return {"gap": gap, "opens_at_step": opens, "sentence": _sentence(log, opens, gap)}
 
 
-def _smoothed(log: TrainingLog) -> np.ndarray:  # type: ignore[type-arg]
+def _smoothed(log: TrainingLog) -> np.ndarray:
     """Training loss averaged over the steps between two validations."""
     edges = [0, *log.validation_steps]
     losses = np.asarray(log.train_loss)
-    return np.asarray([losses[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    return np.asarray([losses[a:b].mean() for a, b in itertools.pairwise(edges)])
 
 
 def _sentence(log: TrainingLog, opens: int | None, gap: float) -> str:

@@ -1,0 +1,1 @@
+"""The one evaluator, the run store, and one study a file."""

@@ -11,7 +11,7 @@ from fewtune.errors import UsageError
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class BudgetSpent(Exception):  # noqa: N818 -- no error: the study goes on with what is finished
+class BudgetSpent(Exception):
     """The time is up."""
 
 

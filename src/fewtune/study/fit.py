@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from fewtune.audit.duplicates import duplicate_clusters
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_task
@@ -99,9 +98,7 @@ def fit(
     context = Context(dataset, encoders, groups, tuple(dict.fromkeys(unlabelled)))
     splits = choose_splits(context, settings)
     store = RunStore(settings.out) if settings.out is not None else None
-    evaluator = Evaluator(
-        context, splits, store=store, budget=budget, progress=progress, seed=settings.seed
-    )
+    evaluator = Evaluator(context, splits, store=store, budget=budget, progress=progress, seed=settings.seed)
     if store is not None:
         store.write_json("study.json", {**settings.to_json(), "data": dataset.fingerprint, "splits": len(splits)})
     budget.reserve = REPORT_SECONDS
@@ -172,5 +169,3 @@ def _curve(evaluator: Evaluator, climbed: Climb) -> Curve:
         return learning_curve(evaluator, recipe)
     finally:
         evaluator.budget = budget
-
-

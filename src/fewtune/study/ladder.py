@@ -59,7 +59,8 @@ class Climb:
 
 def default_rungs(backbones: Sequence[str], *, unlabelled: bool) -> list[Recipe]:
     """Every method that applies, simplest first; for several backbones (small to large) each method of one, then the
-    methods of the next."""
+    methods of the next.
+    """
     classes = [method_class(name) for name in NAMES]
     recipes = [Recipe(cls(), backbones[0]) for cls in classes if not cls.reads_text]
     for backbone in backbones:

@@ -82,12 +82,12 @@ def nested_part(labels: IntArray, train: IntArray, share: float, seed: int) -> I
     return np.sort(np.asarray(kept, dtype=np.int64))
 
 
-def power_law(rows: np.ndarray, top: float, drop: float, speed: float) -> np.ndarray:  # type: ignore[type-arg]
+def power_law(rows: np.ndarray, top: float, drop: float, speed: float) -> np.ndarray:
     """`top - drop * rows ** -speed`."""
     return np.asarray(top - drop * rows**-speed)
 
 
-def _forecast(rows: Sequence[int], scores_PJ: np.ndarray, seed: int) -> Point | None:  # type: ignore[type-arg]
+def _forecast(rows: Sequence[int], scores_PJ: np.ndarray, seed: int) -> Point | None:
     """The power law's accuracy at twice the rows, with a bootstrap interval over splits; None where there is none."""
     if len(rows) < 4 or scores_PJ.shape[1] < 2 or np.mean(scores_PJ[-1]) <= np.mean(scores_PJ[0]):
         return None
@@ -107,7 +107,7 @@ def _forecast(rows: Sequence[int], scores_PJ: np.ndarray, seed: int) -> Point | 
     return Point(target, Interval(mean, min(float(low), mean), min(1.0, max(float(high), mean)), 0.95, "power law"))
 
 
-def _fit(rows: np.ndarray, scores: np.ndarray) -> tuple[float, float, float] | None:  # type: ignore[type-arg]
+def _fit(rows: np.ndarray, scores: np.ndarray) -> tuple[float, float, float] | None:
     try:
         bounds = ([0.0, 0.0, 0.1], [1.0, 50.0, 2.0])
         found, _ = curve_fit(power_law, rows, scores, p0=(min(0.99, scores[-1] + 0.05), 1.0, 0.5), bounds=bounds)

@@ -1,0 +1,1 @@
+"""The training step, the loop around it, and who carries out a plan."""

@@ -16,7 +16,7 @@ import torch
 
 from fewtune.data.splits import holdout
 from fewtune.errors import TrainingDiverged
-from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TrainingLog, TunedMethod
+from fewtune.methods.base import Fitted, IntArray, Material, TrainingLog, Tunable, TunedMethod
 from fewtune.tune.step import optimiser_for, rate_factor, training_step
 
 MEASUREMENTS = 12
@@ -64,7 +64,7 @@ def train(
             fitted.log.reseeded = attempt
             return fitted
     raise TrainingDiverged(
-        f"{method.title}: the loss was not a finite number in {MOST_RESEEDS + 1} attempts. Lower the rate in the recipe."
+        f"{method.title}: the loss was not a finite number in {MOST_RESEEDS + 1} attempts. Lower its rate."
     )
 
 
@@ -73,7 +73,7 @@ def _set_validation_aside(method: TunedMethod, material: Material) -> tuple[Mate
     if share <= 0:
         return material, None
     groups = None if material.groups is None else list(material.groups)
-    split = holdout(material.labels, groups, share=share, seed=material.seed)
+    split = holdout(material.labels.tolist(), groups, share=share, seed=material.seed)
     kept = dataclasses.replace(
         material,
         texts=[material.texts[row] for row in split.train],
