@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,6 +116,7 @@ def run(
     if test is not None:
         read_test(done.result, done.model, dataset, read_like(dataset, test, labelled=True))
         finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
+    done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
     write_json(folder / "result.json", done.result)
     write_report(folder)
     return done.result
@@ -124,12 +127,14 @@ def read_like(dataset: Dataset, source: str, *, labelled: bool) -> Dataset:
     from fewtune.data.read import read
     from fewtune.errors import ColumnError
 
+    # Read as rows to predict: a test file may well hold a single class, which training could not.
+    label = dataset.label_column if labelled else None
     try:
-        return read(
-            source, text=dataset.text_column, label=dataset.label_column if labelled else None, labelled=labelled
-        )
+        return read(source, text=dataset.text_column, label=label, labelled=False)
     except ColumnError:
-        return read(source, labelled=labelled)
+        if labelled:
+            raise
+        return read(source, labelled=False)
 
 
 def check_test(test: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from datetime import UTC, datetime
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewtune.audit.label_errors import label_errors
+from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
 from fewtune.model_folder import Model
@@ -123,9 +125,11 @@ def read_test(result: dict[str, Any], model: Model, train: Dataset, test: Datase
     """Score the test file, the one time it is read; rows that also stand in the training file are named."""
     from fewtune.audit.duplicates import overlap
 
-    labels = np.asarray([model.classes.index(label) for label in test.labels], dtype=np.int64)
+    test = _known(test, model.classes)
+    place = {name: index for index, name in enumerate(model.classes)}
+    labels = np.asarray([place[label] for label in test.labels], dtype=np.int64)
     probs_NC = model.predict_proba(test.texts)
-    block: dict[str, Any] = {"source": test.source}
+    block: dict[str, Any] = {"source": test.source, "read_at": datetime.now(UTC).isoformat(timespec="seconds")}
     block |= assemble.test_block(_as_test_set(labels, probs_NC), model.classes)
     found = overlap(train.texts, test.texts)
     block["leaks"] = [
@@ -144,6 +148,22 @@ def read_test(result: dict[str, Any], model: Model, train: Dataset, test: Datase
         block["without_leaks"] = assemble.scores(_as_test_set(labels[clean], probs_NC[clean]))
     result["test"] = block
     return block
+
+
+def _known(test: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The labelled rows. Raises TaskError for a label that training never saw: it could only count as wrong."""
+    for example in test:
+        if example.label is not None and example.label not in classes:
+            raise TaskError(
+                f"the label {example.label!r} is in no training row.",
+                file=test.source,
+                row=example.row,
+                remedy="Correct it, or add rows of that class to the training file.",
+            )
+    labelled = [index for index, example in enumerate(test) if example.label is not None]
+    if not labelled:
+        raise EmptyData("no row of the test file has a label.", file=test.source, remedy="Name its column with --label.")
+    return test.subset(labelled)
 
 
 def _as_test_set(labels: Any, probs_NC: Any) -> OutOfFold:

@@ -120,7 +120,7 @@ def choice(result: Result) -> Section:
     picked = [(name, finite(value)) for name, value in part(result, "winner", "selected_share").items()]
     named = titles(result)
     rows = sorted([(named.get(k, clip(k, 80).text), v) for k, v in picked if v is not None], key=lambda r: -r[1])
-    title = "How often each candidate is picked when the rows are drawn again"
+    title = "How often each candidate is picked when a fold's rows are hidden"
     bars = drawn(lambda width: charts.shares(rows, width, title)) if rows else None
     found = {"sentences": sentences(told), "bars": bars, "title": title, "beliefs": _beliefs(result)}
     return found if found["sentences"] or bars else None
