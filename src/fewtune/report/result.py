@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from datetime import UTC, datetime
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,8 @@ def _known(test: Dataset, classes: tuple[str, ...]) -> Dataset:
             )
     labelled = [index for index, example in enumerate(test) if example.label is not None]
     if not labelled:
-        raise EmptyData("no row of the test file has a label.", file=test.source, remedy="Name its column with --label.")
+        remedy = "Name its column with --label."
+        raise EmptyData("no row of the test file has a label.", file=test.source, remedy=remedy)
     return test.subset(labelled)
 
 

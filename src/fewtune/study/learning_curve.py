@@ -121,7 +121,8 @@ def _sentence(title: str, points: Sequence[Point], forecast: Point | None) -> st
         return "Too few rows to draw a learning curve."
     last, first = points[-1], points[0]
     gain = 100 * (last.accuracy.mean - first.accuracy.mean)
-    told = f"From {first.rows} to {last.rows} rows the accuracy of the {title.split(' (')[0].lower()} moved by {gain:+.1f} points"
+    method = title.split(" (")[0].lower()
+    told = f"From {first.rows} to {last.rows} rows the accuracy of the {method} moved by {gain:+.1f} points"
     if forecast is None:
         return told + "; the points do not carry a forecast."
     more = 100 * (forecast.accuracy.mean - last.accuracy.mean)
