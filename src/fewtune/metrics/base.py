@@ -5,8 +5,6 @@ predictions in all (the sum of B over the splits), K clusters (rows that share a
 D bootstrap draws, S scores computed together.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence

@@ -3,8 +3,6 @@
 Everything here is to be given out-of-fold predictions; on rows the model was trained on the answers are worthless.
 """
 
-
-
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass

@@ -14,8 +14,6 @@ most bins of a small dataset empty. It is biased upward on few rows: a perfectly
 about 0.8·√(p(1 − p)·bins/N) above 0, so read it beside its interval.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -19,8 +19,13 @@ once a repeat. Three things are done about it:
   effective rows n_c (all of the rows when classes are balanced, few when one class is rare), and weighted scores never
   narrower than accuracy.
 
+Measured over refitted centroid and ridge classifiers, 20 to 300 rows: the accuracy interval at 95 % held the truth in
+96 to 100 % of 12 Gaussian worlds and in 92 to 98 % of draws of the digits data (ten classes, 60 to 300 rows). Where a
+tenth of all fits collapse it held it in 87 %: the final fit collapses as often, and no interval knows whether it did.
+
 What no interval here knows: cross-validation trains on fewer rows than the final model, so where the learning curve is
-still steep the score is too low, and the truth lies above the interval more often than the level says.
+still steep the score is too low, and the truth lies above the interval more often than the level says (worst seen: ridge on 200 rows of width 100, 68 % in
+cross-validation, 75 % in truth, held in 72 to 75 %; 2 folds: 88 to 92 %). Five folds or more are worth their price.
 
 A single split that holds out every row is a plain test set: no correction, Wilson for accuracy.
 
@@ -30,8 +35,6 @@ Nadeau, Bengio: Inference for the generalization error. Machine Learning 52 (200
 Wilson: Probable inference, the law of succession, and statistical inference. JASA 22 (1927).
 Kish: Survey sampling (1965).
 """
-
-
 
 from __future__ import annotations
 

@@ -13,8 +13,6 @@ rows s² can be small by luck, so for row scores two more things must hold befor
 So p < 0.05, an interval without 0, and a verdict other than "cannot be told apart" always come together.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -10,8 +10,6 @@ naive winner's 6 to 13 points of optimism remain (the interval held the truth in
 signal the corrected score was 1 to 2 points too low. Only nested cross-validation removes it.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
