@@ -24,8 +24,9 @@ Measured over refitted centroid and ridge classifiers, 20 to 300 rows: the accur
 tenth of all fits collapse it held it in 87 %: the final fit collapses as often, and no interval knows whether it did.
 
 What no interval here knows: cross-validation trains on fewer rows than the final model, so where the learning curve is
-still steep the score is too low, and the truth lies above the interval more often than the level says (worst seen: ridge on 200 rows of width 100, 68 % in
-cross-validation, 75 % in truth, held in 72 to 75 %; 2 folds: 88 to 92 %). Five folds or more are worth their price.
+still steep the score is too low, and the truth lies above the interval more often than the level says. Worst seen:
+ridge on 200 rows of width 100, 68 % in cross-validation, 75 % in truth, held in 72 to 75 %; two folds in place of five,
+88 to 92 %. Five folds or more are worth their price.
 
 A single split that holds out every row is a plain test set: no correction, Wilson for accuracy.
 
