@@ -13,7 +13,7 @@ from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.calibration import abstention, fit_temperature, log_probabilities, reliability
 from fewtune.metrics.classification import classification_scores, expected_calibration_error
 from fewtune.metrics.intervals import class_intervals, score_intervals
-from fewtune.metrics.paired import Comparison, compare
+from fewtune.metrics.paired import Comparison, compare, constant_scores
 from fewtune.model_folder import calibrated
 from fewtune.report.advice import advise
 from fewtune.report.overfit import overfitting
@@ -99,7 +99,21 @@ def against(mine: Judged | OutOfFold, other: Judged | OutOfFold, name: str) -> d
     """The paired comparison of two sets of predictions on the same splits."""
     a = mine if isinstance(mine, OutOfFold) else mine.oof
     b = other if isinstance(other, OutOfFold) else other.oof
-    found: Comparison = compare(a.correct, b.correct, a.held_out, rows=len(a.labels_N), groups=a.groups)
+    return _plain(compare(a.correct, b.correct, a.held_out, rows=len(a.labels_N), groups=a.groups), name)
+
+
+def against_majority(oof: OutOfFold) -> dict[str, Any]:
+    """Against always answering the commonest class of all rows.
+
+    Not against the majority rung: refitted in each fold it falls below chance on balanced classes, and would be beaten
+    by label-shuffled data (see `constant_scores`).
+    """
+    constant = constant_scores(oof.labels_N, oof.held_out)
+    found = compare(oof.correct, constant, oof.held_out, rows=len(oof.labels_N), groups=oof.groups)
+    return _plain(found, "majority")
+
+
+def _plain(found: Comparison, name: str) -> dict[str, Any]:
     keys = ("difference", "low", "high", "p", "verdict", "rows_needed")
     return {"other": name, **{key: getattr(found, key) for key in keys}}
 
@@ -152,10 +166,11 @@ def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, 
     found: dict[str, Any] = {}
     if below is not None and below.judged is not None:
         found["against_below"] = against(judged, below.judged, below.recipe.method.name)
-    for key, other in (("against_majority", "majority"), ("against_zero_shot", "zero_shot")):
-        reference = judged_rung(climb, other)
-        if reference is not None and reference is not judged:
-            found[key] = against(judged, reference, other)
+    if judged is not judged_rung(climb, "majority"):
+        found["against_majority"] = against_majority(judged.oof)
+    zero_shot = judged_rung(climb, "zero_shot")
+    if zero_shot is not None and zero_shot is not judged:
+        found["against_zero_shot"] = against(judged, zero_shot, "zero_shot")
     return found
 
 
@@ -231,10 +246,8 @@ def curve(found: Curve) -> dict[str, Any]:
 
 def verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
     """The sentence at the top, and what to do next."""
-    majority, zero_shot = judged_rung(climb, "majority"), judged_rung(climb, "zero_shot")
-    found: dict[str, Any] = {}
-    if majority is not None:
-        found["against_majority"] = against(climb.headline, majority, "majority")
+    zero_shot = judged_rung(climb, "zero_shot")
+    found: dict[str, Any] = {"against_majority": against_majority(climb.headline)}
     if zero_shot is not None:
         found["against_zero_shot"] = against(climb.headline, zero_shot, "zero_shot")
     found["sentence"] = _sentence(climb, result["winner"], found)
@@ -245,8 +258,7 @@ def _sentence(climb: Climb, winning: dict[str, Any], found: dict[str, Any]) -> s
     accuracy = winning["cv"]["accuracy"]
     percent = [100 * accuracy[key] for key in ("mean", "low", "high")]
     told = f"{percent[0]:.1f} % of new texts right ({percent[1]:.1f} to {percent[2]:.1f})"
-    against_majority = found.get("against_majority")
-    if against_majority is not None and against_majority["verdict"] != BETTER:
+    if found["against_majority"]["verdict"] != BETTER:
         return (
             f"Do not rely on this model: at {told} it is no better than the majority class "
             "as far as these labels can tell."
