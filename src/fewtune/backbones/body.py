@@ -10,6 +10,7 @@ Legend: B texts, T tokens, D width.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class Body(nn.Module):
         layers = layer_list(encoder.model)
         if layers is None and depth:
             raise BackboneError(f"{encoder.name} shares its layers: none can be frozen alone.")
+        if layers is not None and not 0 <= depth < len(layers):
+            raise BackboneError(f"{encoder.name} has {len(layers)} layers: {depth} frozen ones leave none to train.")
         live = [] if layers is None else list(layers)[depth:]
         self.model: Any = _copy_sharing_frozen(encoder.model, live if train_layers else [])
         self._prefix: torch.Tensor | None = None
@@ -81,8 +84,10 @@ class Body(nn.Module):
     def _graft(self) -> None:
         layers = layer_list(self.model)
         assert layers is not None
+        others = _other_outputs(self.model, layers[0])
         for layer in list(layers)[: self.depth]:
-            layer.forward = _pass_through  # the frozen layer costs nothing; its module and attributes stay
+            # The frozen layer costs nothing; its module and attributes stay.
+            layer.forward = functools.partial(_pass_through, others=others)
         layers[self.depth].register_forward_pre_hook(self._hand_over, with_kwargs=True)
 
     def _hand_over(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -156,8 +161,21 @@ class Body(nn.Module):
         whole.save_pretrained(folder, safe_serialization=True)
 
 
-def _pass_through(hidden_states: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    return hidden_states
+def _pass_through(hidden_states: torch.Tensor, *_: Any, others: int | None, **__: Any) -> Any:
+    return hidden_states if others is None else (hidden_states, *[None] * others)
+
+
+@torch.no_grad()
+def _other_outputs(model: Any, layer: nn.Module) -> int | None:
+    """How many things a layer returns in a tuple beside its states (DeBERTa); None where it returns them bare."""
+    seen: list[Any] = []
+    hook = layer.register_forward_hook(lambda _layer, _args, output: seen.append(output))
+    try:
+        token = torch.zeros((1, 1), dtype=torch.long, device=next(iter(model.parameters())).device)
+        model(input_ids=token, attention_mask=torch.ones_like(token))
+    finally:
+        hook.remove()
+    return len(seen[0]) - 1 if isinstance(seen[0], tuple) else None
 
 
 def _copy_sharing_frozen(model: nn.Module, live: list[nn.Module]) -> nn.Module:

@@ -1,0 +1,48 @@
+"""One machine for every test: float32, no GPU, no network, a cache of its own, tiny real backbones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything asks: the answers are kept for the life of the process.
+os.environ["FEWTUNE_PRECISION"] = "float32"
+os.environ["FEWTUNE_DEVICE"] = "cpu"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    kept = os.environ.get("FEWTUNE_CACHE")
+    os.environ["FEWTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("FEWTUNE_CACHE")
+    if kept is not None:
+        os.environ["FEWTUNE_CACHE"] = kept
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory):
+    """Folder of a tiny backbone of an architecture, made once: `tiny_folders("bert")`."""
+    from fewtune.testing.tiny_backbones import make_tiny_backbone
+
+    made: dict[tuple[str, str | None], Path] = {}
+
+    def folder(architecture: str = "bert", pooling: str | None = None) -> Path:
+        key = (architecture, pooling)
+        if key not in made:
+            place = tmp_path_factory.mktemp("backbones") / f"tiny-{architecture}-{pooling or 'plain'}"
+            made[key] = make_tiny_backbone(place, architecture, pooling=pooling)
+        return made[key]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_folders):
+    """The opened tiny BERT, shared by tests that do not change it."""
+    from fewtune.backbones.load import load_encoder
+
+    return load_encoder(tiny_folders("bert"))
