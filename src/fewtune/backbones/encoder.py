@@ -84,7 +84,7 @@ class Encoder:
         missing = [text for text in dict.fromkeys(texts) if text not in self._tokens]
         for start in range(0, len(missing), 1000):
             part = missing[start : start + 1000]
-            cut = [text[: self.max_tokens * LONGEST_CHARACTERS_PER_TOKEN] for text in part]
+            cut = [encodable(text[: self.max_tokens * LONGEST_CHARACTERS_PER_TOKEN]) for text in part]
             # One more than the limit, so that truncation is seen and not guessed.
             coded = self.tokenizer(cut, truncation=True, max_length=self.max_tokens + 1)["input_ids"]
             for text, short, ids in zip(part, cut, coded, strict=True):
@@ -139,3 +139,8 @@ class Encoder:
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:
     """Each vector scaled to length one."""
     return torch.nn.functional.normalize(vectors_BD.float(), dim=-1)
+
+
+def encodable(text: str) -> str:
+    """The text with halves of surrogate pairs replaced: no tokenizer takes them."""
+    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text

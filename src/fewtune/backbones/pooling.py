@@ -77,16 +77,17 @@ def choose(folder: Path | None, config: Any) -> Pooling:
 
 
 def _sentence_transformers(folder: Path) -> Pooling | None:
-    modules = _json(folder / "modules.json")
-    module = next((m for m in modules if str(m.get("type", "")).endswith("Pooling")), None) if modules else None
+    listed = _json(folder / "modules.json")
+    modules = [m for m in listed if isinstance(m, dict)] if isinstance(listed, list) else []
+    module = next((m for m in modules if str(m.get("type", "")).endswith("Pooling")), None)
     if module is None:
         return None
-    config = _json(folder / str(module.get("path", "1_Pooling")) / "config.json") or {}
+    config = _object(folder / str(module.get("path", "1_Pooling")) / "config.json")
     word = _WORDS.get(str(config.get("pooling_mode")))
     mode = word or next((mode for flag, mode in _FLAGS.items() if config.get(flag)), None)
     if mode is None:
         return None
-    limit = (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
+    limit = _object(folder / "sentence_bert_config.json").get("max_seq_length")
     return Pooling(mode, f"{module.get('path', '1_Pooling')}/config.json", limit if isinstance(limit, int) else None)
 
 
@@ -95,3 +96,9 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where there is none."""
+    found = _json(path)
+    return found if isinstance(found, dict) else {}
