@@ -96,24 +96,38 @@ class Encoder:
 
     def embed(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Vectors:
         """[N, D] unit-length embeddings from the frozen backbone; `progress` is told of each batch's size."""
+        return np.ascontiguousarray(self._both(texts, progress)[:, 1])
+
+    def features(self, texts: Sequence[str]) -> Vectors:
+        """[N, 2D] unit-length: the pooled states at two thirds of the depth beside the embedding.
+
+        What the last layer has thrown away to be a good similarity (mood, form, register) is still there two thirds
+        up: a frozen probe on both beats one on the last layer by 2.4 points on the mean of five sets (LAB.md).
+        """
+        both_N2D = self._both(texts, None)
+        return both_N2D.reshape(len(both_N2D), 2 * self.width) / np.float32(np.sqrt(2))
+
+    def _both(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> Vectors:
         missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         tokens = self.tokens(missing)
         for rows in batches.by_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
             ids_BT, mask_BT = batches.pad_tokens([tokens[row] for row in rows], self.pad_id)
-            vectors_BD = unit(self._pooled(ids_BT, mask_BT)).cpu().numpy()
-            self._vectors.update({missing[row]: vectors_BD[place] for place, row in enumerate(rows)})
+            vectors_B2D = self._pooled(ids_BT, mask_BT).cpu().numpy()
+            self._vectors.update({missing[row]: vectors_B2D[place] for place, row in enumerate(rows)})
             if progress is not None:
                 progress(len(rows))
         if not texts:
-            return np.zeros((0, self.width), dtype=np.float32)
+            return np.zeros((0, 2, self.width), dtype=np.float32)
         return np.stack([self._vectors[text] for text in texts])
 
     @torch.no_grad()
     def _pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
         with compute_precision():
-            hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-        return POOLS[self.pooling.mode](hidden_BTD.float(), mask_BT)
+            answer = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True)
+        pool = POOLS[self.pooling.mode]
+        middle = answer.hidden_states[len(answer.hidden_states) * 2 // 3]
+        return torch.stack([unit(pool(h.float(), mask_BT)) for h in (middle, answer.last_hidden_state)], dim=1)
 
     def hidden(self, texts: Sequence[str], depth: int) -> list[torch.Tensor]:
         """[T, D] states after the first `depth` layers for each text: the prefix every run above it shares."""

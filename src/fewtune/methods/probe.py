@@ -1,4 +1,4 @@
-"""Probe: the frozen encoder's embeddings and a logistic regression, with class names as extra rows while rows are few.
+"""Probe: frozen features and a logistic regression, with class names as extra rows while rows are few.
 
 Everything that is chosen (strength, whether names help) is chosen from the training rows of the fold alone.
 """
@@ -96,7 +96,7 @@ def fit_on(rows: HeadRows, material: Material, strength: float) -> LinearHead:
 
 @dataclass(frozen=True)
 class Probe(ClosedFormMethod):
-    """Frozen embeddings and a logistic regression."""
+    """Frozen features of two layers and a logistic regression."""
 
     name: ClassVar[str] = "probe"
     title: ClassVar[str] = "Probe (frozen encoder + logistic regression)"
@@ -112,7 +112,7 @@ class Probe(ClosedFormMethod):
     def fit(self, material: Material) -> Fitted:
         """Embed, choose the strength inside the fold, fit."""
         assert material.encoder is not None
-        rows = head_rows(material, material.encoder.embed, class_names=self.class_names)
+        rows = head_rows(material, material.encoder.features, class_names=self.class_names)
         strength = choose_strength(rows, material, self.strengths, self.default_strength)
         fitted = FittedProbe(material.encoder, fit_on(rows, material, strength))
         names = "with class names as rows" if rows.names_used else "without class names"
@@ -135,7 +135,9 @@ class FittedProbe(Fitted):
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities from the head."""
-        return self.head.predict_proba(self.encoder.embed(texts))
+        # A head fitted on a tuned body reads its last layer, a frozen probe's reads two: the width tells.
+        frozen = self.head.weight_CD.shape[1] == 2 * self.encoder.width
+        return self.head.predict_proba(self.encoder.features(texts) if frozen else self.encoder.embed(texts))
 
     def save(self, folder: Path) -> None:
         """Write the head; the backbone is saved by whoever saves the model folder."""

@@ -60,9 +60,9 @@ class SelfTraining(ClosedFormMethod):
         """Fit the probe, self-train, keep whichever the inner folds prefer."""
         assert material.encoder is not None
         encoder = material.encoder
-        rows = head_rows(material, encoder.embed, class_names=True)
+        rows = head_rows(material, encoder.features, class_names=True)
         strength = choose_strength(rows, material, self.strengths, self.default_strength)
-        pool_UD = encoder.embed(sample_pool(material, self.pool_limit))
+        pool_UD = encoder.features(sample_pool(material, self.pool_limit))
         head, notes = guarded(self, rows, pool_UD, material, strength)
         fitted = FittedProbe(encoder, head)
         fitted.notes = notes
