@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from fewtune.methods.head import softmax
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
+
+SETTINGS_FILE = "zero_shot.json"
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class ZeroShot(ClosedFormMethod):
 
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
-        """Nothing was learned: names and encoder are all there is."""
+        """Nothing was learned: names, encoder and sharpness are all there is."""
         assert encoder is not None
-        return FittedZeroShot(encoder, classes, cls().sharpness)
+        return FittedZeroShot(encoder, classes, float(json.loads((folder / SETTINGS_FILE).read_text())["sharpness"]))
 
 
 class FittedZeroShot(Fitted):
@@ -53,4 +56,5 @@ class FittedZeroShot(Fitted):
         return softmax(self.sharpness * similarity_NC.astype(np.float64))
 
     def save(self, folder: Path) -> None:
-        """Nothing to write beside the backbone and the class names."""
+        """Write the sharpness; backbone and class names are saved by whoever saves the model folder."""
+        (folder / SETTINGS_FILE).write_text(json.dumps({"sharpness": self.sharpness}))

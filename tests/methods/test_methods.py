@@ -1,0 +1,199 @@
+"""Every method keeps the contract. A new one is a line in `QUICK`."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from fewtune.backbones.load import load_encoder
+from fewtune.errors import BackboneDamaged, UsageError
+from fewtune.methods.base import Material
+from fewtune.methods.class_names import are_words, informative, spoken, weight
+from fewtune.methods.head import LinearHead, fit_head
+from fewtune.methods.registry import NAMES, method_class
+from fewtune.methods.self_training import align, sample_pool, surest
+from fewtune.recipe import Recipe
+from fewtune.testing.methods import MethodContract, fit
+from fewtune.testing.toys import toy_dataset
+
+# Settings under which a tiny backbone of random weights learns the toy rows in about a second.
+QUICK = {
+    "majority": {},
+    "zero_shot": {},
+    "probe": {},
+    "self_training": {},
+    "contrastive": {"steps": 25, "rate": 3e-3},
+    "lora": {"least_steps": 12, "epochs": 1.0, "rate": 5e-3},
+    "top_layers": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
+    "full": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
+}
+
+
+def quick(name):
+    cls = method_class(name)
+    known = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{key: value for key, value in QUICK[name].items() if key in known})
+
+
+def test_every_method_is_under_contract():
+    assert set(QUICK) == set(NAMES)
+
+
+class TestMethods(MethodContract):
+    @pytest.fixture(params=NAMES)
+    def method(self, request):
+        self.learns = request.param not in ("majority", "zero_shot")
+        if request.param == "lora":
+            self.reload_tolerance = 1e-4
+        return quick(request.param)
+
+    @pytest.fixture
+    def encoder(self, tiny_encoder):
+        return tiny_encoder
+
+
+@pytest.mark.parametrize("architecture", ["albert", "deberta", "modernbert", "distilbert", "roberta"])
+@pytest.mark.parametrize("name", ["lora", "top_layers", "contrastive"])
+class TestOtherArchitectures:
+    """ALBERT has one layer for all depths, DeBERTa's return tuples: each is tuned, saved and opened all the same."""
+
+    learns, reload_tolerance = True, 1e-4
+    test_saved_and_loaded_it_answers_the_same = MethodContract.test_saved_and_loaded_it_answers_the_same
+    material = MethodContract.material
+
+    @pytest.fixture
+    def method(self, name):
+        return quick(name)
+
+    @pytest.fixture
+    def encoder(self, architecture, tiny_folders):
+        return load_encoder(tiny_folders(architecture))
+
+
+def test_zero_shot_reads_no_label(tiny_encoder):
+    toys = toy_dataset(4)
+    labels = np.asarray([0, 1, 2] * 4)
+    material = Material(toys.texts, labels, toys.classes, tiny_encoder)
+    other = dataclasses.replace(material, labels=labels[::-1].copy(), texts=toys.texts[::-1])
+    zero_shot = quick("zero_shot")
+    np.testing.assert_array_equal(
+        zero_shot.fit(material).predict_proba(["dog"]), zero_shot.fit(other).predict_proba(["dog"])
+    )
+
+
+def test_zero_shot_is_the_softmax_of_scaled_cosines(tiny_encoder):
+    toys = toy_dataset(4)
+    material = Material(toys.texts, np.asarray([0, 1, 2] * 4), toys.classes, tiny_encoder)
+    found = method_class("zero_shot")(sharpness=3.0).fit(material).predict_proba(["the dog"])[0]
+    cosines = tiny_encoder.embed(list(toys.classes)).astype(float) @ tiny_encoder.embed(["the dog"])[0].astype(float)
+    np.testing.assert_allclose(found, np.exp(3 * cosines) / np.exp(3 * cosines).sum(), atol=1e-6)
+
+
+def test_majority_counts_with_one_row_added_to_each_class():
+    material = Material(["a"] * 4, np.asarray([0, 0, 0, 2]), ("x", "y", "z"), None)
+    np.testing.assert_allclose(method_class("majority")().fit(material).predict_proba(["b"]), [[4 / 7, 1 / 7, 2 / 7]])
+
+
+def test_a_class_the_head_never_saw_is_never_the_answer(tiny_encoder):
+    toys = toy_dataset(8)
+    keep = [row for row, label in enumerate(toys.labels) if label != "colours"]
+    labels = np.asarray([toys.classes.index(toys.labels[row]) for row in keep])
+    material = Material([toys.texts[row] for row in keep], labels, toys.classes, tiny_encoder)
+    for name in ("probe", "lora"):
+        method = dataclasses.replace(quick(name), **({"class_names": False} if name == "probe" else {}))
+        if name == "lora":
+            material = dataclasses.replace(material, classes=("1", "2", "3"))  # names that say nothing are not rows
+        assert fit(method, material).predict_proba(["red blue"])[0, 1] < 1e-6
+
+
+@pytest.mark.parametrize("name", ["colour_of_itRed", "Refund-NotShowing", "a.b/c|d:e"])
+def test_names_as_a_person_says_them(name):
+    said = spoken(name)
+    assert said == said.lower()
+    assert not set(said) & set("_-./|:")
+
+
+def test_names_that_say_something():
+    assert are_words(["refund", "late delivery"])
+    for codes in (["1", "2"], ["label_0", "label_1"], ["refund", "3"], ["A", "B"], ["c1", "c2"], ["", "refund"]):
+        assert not are_words(codes)
+
+
+def test_a_name_fades_as_rows_grow():
+    weights = [weight(rows, 4) for rows in (0, 4, 32, 64, 640)]
+    assert weights[0] == weights[1] == weights[2] == 1.0
+    assert weights[3] == pytest.approx(0.5)
+    assert weights[4] == pytest.approx(0.05)
+
+
+def test_names_must_be_right_more_often_than_chance():
+    right = np.eye(3)[[0, 1, 2] * 4]
+    labels = np.asarray([0, 1, 2] * 4)
+    assert informative(right, labels)
+    assert not informative(np.roll(right, 1, axis=1), labels)
+
+
+def test_alignment_gives_the_pool_the_class_shares():
+    probs = np.random.default_rng(0).dirichlet([5.0, 1.0, 1.0], size=300)
+    shares = np.asarray([0.2, 0.3, 0.5])
+    aligned = align(probs, shares, sweeps=200)
+    np.testing.assert_allclose(aligned.sum(1), 1.0)
+    np.testing.assert_allclose(aligned.mean(0), shares, atol=1e-6)
+
+
+def test_the_surest_of_each_class_are_taken():
+    probs = np.asarray([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
+    rows, labels, confidence = surest(probs, 2)
+    assert rows.tolist() == [0, 2, 3]
+    assert labels.tolist() == [0, 0, 1]
+    assert confidence.tolist() == [0.9, 0.8, 0.7]
+
+
+def test_the_pool_is_distinct_and_holds_no_training_text(tiny_encoder):
+    toys = toy_dataset(4)
+    pool = ["new one", toys.texts[0], "new one", "another"]
+    material = Material(toys.texts, np.asarray([0, 1, 2] * 4), toys.classes, tiny_encoder, unlabelled=pool)
+    assert sample_pool(material, 10) == ["new one", "another"]
+    assert len(sample_pool(material, 1)) == 1
+
+
+def test_self_training_without_a_pool_is_the_probe(tiny_encoder):
+    toys = toy_dataset(8)
+    material = Material(toys.texts, np.asarray([0, 1, 2] * 8), toys.classes, tiny_encoder)
+    found = quick("self_training").fit(material)
+    assert "supervised probe kept" in found.notes[0]
+    probe = dataclasses.replace(
+        quick("probe"),
+        strengths=quick("self_training").strengths,
+        default_strength=quick("self_training").default_strength,
+    )
+    np.testing.assert_allclose(found.predict_proba(toys.texts), probe.fit(material).predict_proba(toys.texts))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_head_is_scikit_learns(classes):
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % classes
+    vectors = (rng.normal(size=(30, 5)) + np.eye(5)[labels]).astype(np.float32)
+    weights = rng.uniform(0.5, 2.0, 30)
+    head = fit_head(vectors, labels, classes, strength=2.0, weights_N=weights)
+    model = LogisticRegression(C=2.0, max_iter=500).fit(vectors.astype(np.float64), labels, sample_weight=weights)
+    np.testing.assert_allclose(head.predict_proba(vectors), model.predict_proba(vectors), atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40, None])
+def test_a_damaged_head_is_named(tmp_path, content):
+    path = tmp_path / "head.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BackboneDamaged, match="Fit again"):
+        LinearHead.load(path)
+
+
+def test_unknown_methods_and_settings():
+    with pytest.raises(UsageError, match=r"no method called 'magic'.*probe"):
+        method_class("magic")
+    for plain in ({}, {"method": "probe", "settings": {"colour": 1}}, {"method": "magic"}, {"method": 3}):
+        with pytest.raises(UsageError):
+            Recipe.from_json(plain)
