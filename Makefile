@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+# What pip is asked for first; for a CPU build: make setup TORCH="--index-url URL torch"
+TORCH ?= 'torch>=2.6,<2.14'
 DATA ?= ../shared/data/fewshot
 # Two pytest workers with one thread each are faster than one with two: most tests are many small calls.
 WORKERS ?= 2
@@ -31,7 +33,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --quiet 'torch>=2.6,<2.14'
+	$(PIP) --quiet $(TORCH)
 	$(PIP) --quiet -e '.[dev]'
 	@touch $@
 
