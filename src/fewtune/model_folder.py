@@ -109,7 +109,7 @@ def _write_pooling(encoder: Encoder, folder: Path) -> None:
     (folder / "sentence_bert_config.json").write_text(json.dumps(limit, indent=1))
 
 
-def load(folder: Path) -> Model:
+def load(folder: str | Path) -> Model:
     """Open a model folder, or a result folder that holds one as `model/`.
 
     Raises
@@ -118,7 +118,7 @@ def load(folder: Path) -> Model:
     BackboneDamaged : a file is missing, unreadable, or of a format this version does not know.
     UnsafeWeights : weights are there as a pickle only.
     """
-    folder = _find(folder)
+    folder = _find(Path(folder))
     card = _card(folder)
     recipe = Recipe.from_json(card["recipe"])
     classes = tuple(str(name) for name in card["classes"])
