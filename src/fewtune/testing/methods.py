@@ -145,11 +145,11 @@ class MethodContract:
         check_probabilities(fit(method, fold).predict_proba(NEW_TEXTS), len(NEW_TEXTS), len(material.classes))
 
     def test_one_row_a_class(self, method: Method, material: Material) -> None:
-        fold = dataclasses.replace(material, texts=material.texts[:3], labels=material.labels[:3])
+        fold = dataclasses.replace(material, texts=list(material.texts)[:3], labels=material.labels[:3])
         check_probabilities(fit(method, fold).predict_proba(NEW_TEXTS), len(NEW_TEXTS), len(material.classes))
 
     def test_repeated_and_empty_training_texts(self, method: Method, material: Material) -> None:
-        texts = [*material.texts[:27], "", "", material.texts[0]]
+        texts = [*list(material.texts)[:27], "", "", material.texts[0]]
         fitted = fit(method, dataclasses.replace(material, texts=texts))
         check_probabilities(fitted.predict_proba(NEW_TEXTS), len(NEW_TEXTS), len(material.classes))
 
@@ -226,10 +226,17 @@ def variations(method: Method, *, only: tuple[type, ...] = (int, float, bool, tu
     found: list[Method] = []
     for field in dataclasses.fields(method):
         value: Any = getattr(method, field.name)
-        if value is None or not isinstance(value, only) or (isinstance(value, bool) and bool not in only):
-            continue
-        changed = not value if isinstance(value, bool) else (*value, 5.0) if isinstance(value, tuple) else value + 1
-        if isinstance(value, float) and 0 <= value < 1:
-            changed = value / 2 + 0.05 if value != 0.1 else 0.2
-        found.append(dataclasses.replace(method, **{field.name: changed}))
+        if type(value) in only:
+            found.append(dataclasses.replace(method, **{field.name: _other(value)}))
     return found
+
+
+def _other(value: Any) -> Any:
+    """Another value that could be meant for a setting."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (*value, 5.0)
+    if isinstance(value, float) and value < 1:
+        return value / 2 + 0.06  # shares stay shares
+    return value + 1

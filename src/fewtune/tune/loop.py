@@ -74,6 +74,8 @@ def _set_validation_aside(method: TunedMethod, material: Material) -> tuple[Mate
         return material, None
     groups = None if material.groups is None else list(material.groups)
     split = holdout(material.labels.tolist(), groups, share=share, seed=material.seed)
+    if not len(split.test):  # each group holds a whole class: none can be spared
+        return material, None
     kept = dataclasses.replace(
         material,
         texts=[material.texts[row] for row in split.train],
@@ -97,8 +99,8 @@ def _attempt(
         torch.manual_seed(material.seed)
         tunable = method.build(material)
         log = TrainingLog(validation_on=None if own is None and watch is None else "own" if own else "held_out")
-        outcome = _run_steps(method, material, tunable, log, own, watch, tick)
-        if outcome == "diverged" or (outcome == "chance" and not last):
+        # The last attempt is trained to its end: labels that hold nothing to learn are a finding, not a failure.
+        if not _run_steps(method, material, tunable, log, own, watch, tick, may_give_up=not last):
             return None
         tunable.train(False)
         fitted = tunable.finish()
@@ -114,8 +116,10 @@ def _run_steps(
     own: Watched | None,
     watch: Watched | None,
     tick: Callable[[], None] | None,
-) -> str:
-    """`done`, `diverged` (a loss that is no number) or `chance` (never left chance)."""
+    *,
+    may_give_up: bool,
+) -> bool:
+    """Whether the run is worth keeping: False where a loss is no number, or where it has not left chance."""
     total = method.total_steps(material)
     every = max(1, total // MEASUREMENTS)
     measured = own or watch
@@ -128,9 +132,9 @@ def _run_steps(
         log.steps.append(step + 1)
         log.train_loss.append(loss)
         if not math.isfinite(loss):
-            return "diverged"
-        if _stuck(tunable, log.train_loss, total, method.warmup_share):
-            return "chance"
+            return False
+        if may_give_up and _stuck(tunable, log.train_loss, total, method.warmup_share):
+            return False
         if measured is not None and ((step + 1) % every == 0 or step + 1 == total):
             log.validation_steps.append(step + 1)
             log.validation_loss.append(_measure(tunable, measured))
@@ -140,7 +144,7 @@ def _run_steps(
             tick()
     if keeper is not None:
         keeper.restore(log)
-    return "done"
+    return True
 
 
 def _measure(tunable: Tunable, rows: Watched) -> float:
