@@ -140,7 +140,7 @@ class MethodContract:
         check_probabilities(probs_NC, len(NEW_TEXTS), len(material.classes))
 
     def test_one_class_only(self, method: Method, material: Material) -> None:
-        rows = np.flatnonzero(material.labels == 2)
+        rows = np.flatnonzero(material.labels == 2).tolist()
         fold = dataclasses.replace(material, texts=[material.texts[row] for row in rows], labels=material.labels[rows])
         check_probabilities(fit(method, fold).predict_proba(NEW_TEXTS), len(NEW_TEXTS), len(material.classes))
 
