@@ -24,6 +24,7 @@ from fewtune.methods.base import Fitted, FloatArray, IntArray, Material, Tunable
 from fewtune.methods.class_names import are_words, spoken
 from fewtune.methods.head import LinearHead
 from fewtune.methods.probe import HEAD_FILE, choose_strength, fit_on, head_rows
+from fewtune.methods.self_training import guarded, sample_pool
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -50,6 +51,11 @@ class Contrastive(TunedMethod):
     """Share of the layers, from the bottom, that stay frozen and are computed once for all runs."""
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
     default_strength: float = 10.0
+    rounds: int = 5
+    """With unlabelled texts the head is self-trained as in `self_training`, with the same settings and guard."""
+    final_share: float = 0.6
+    labelled_weight: float = 3.0
+    pool_limit: int = 1000
 
     def total_steps(self, material: Material) -> int:
         """Grows with the rows, within `steps` and `most_steps`."""
@@ -137,7 +143,13 @@ class ContrastiveTunable(Tunable):
         method = self.method
         rows = head_rows(self.material, lambda texts: self.body.embed(texts).cpu().numpy(), class_names=True)
         strength = choose_strength(rows, self.material, method.strengths, method.default_strength)
-        return FittedBody(self.body, fit_on(rows, self.material, strength))
+        pool = sample_pool(self.material, method.pool_limit)
+        if not pool:
+            return FittedBody(self.body, fit_on(rows, self.material, strength))
+        head, notes = guarded(method, rows, self.body.embed(pool).cpu().numpy(), self.material, strength)
+        fitted = FittedBody(self.body, head)
+        fitted.notes = notes
+        return fitted
 
 
 class FittedBody(Fitted):

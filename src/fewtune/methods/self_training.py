@@ -2,8 +2,9 @@
 
 Two guards against a probe that teaches itself its own mistakes (naive pseudo-labels hurt in most published cells):
 
-- *Distribution alignment* (Berthelot and others 2020, ReMixMatch): pseudo-label probabilities are rescaled until their
-  mean over the pool equals the class shares of the labelled rows, so no class swallows the rest.
+- *Distribution alignment* (after Berthelot and others 2020, ReMixMatch), of weights and not of labels: a pool has its
+  own mix of classes, often another than the labelled rows, so no text is pushed into another class; but the
+  pseudo-labelled rows of each class together weigh in proportion to its labelled rows, so no class swallows the rest.
 - *The supervised model as guard*: inner folds of the labelled rows compare the two; where self-training is not at
   least as good there, the supervised probe is what `fit` gives back.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -37,6 +38,22 @@ if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
 
 
+class Teaching(Protocol):
+    """The hyper-parameters of self-training, whichever method carries them."""
+
+    @property
+    def rounds(self) -> int:
+        """Times the pool is labelled and learned from."""
+
+    @property
+    def final_share(self) -> float:
+        """Share of each class's pseudo-labelled texts that the last round takes."""
+
+    @property
+    def labelled_weight(self) -> float:
+        """How many pseudo-labelled rows a labelled one counts."""
+
+
 @dataclass(frozen=True)
 class SelfTraining(ClosedFormMethod):
     """The probe, taught again by its own confident labels on unlabelled text."""
@@ -47,8 +64,8 @@ class SelfTraining(ClosedFormMethod):
     uses_unlabelled: ClassVar[bool] = True
 
     rounds: int = 5
-    per_round: int = 20
-    """Round i takes the 20 i surest texts of each class, as far as the pool allows."""
+    final_share: float = 0.6
+    """Share of each class's pseudo-labelled texts, surest first, that the last round takes; it grows round by round."""
     labelled_weight: float = 3.0
     """A labelled row counts this many pseudo-labelled ones."""
     pool_limit: int = 5000
@@ -86,7 +103,7 @@ def sample_pool(material: Material, limit: int) -> list[str]:
 
 
 def guarded(
-    method: SelfTraining, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float
+    method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float
 ) -> tuple[LinearHead, tuple[str, ...]]:
     """The self-trained head, or the supervised one where inner folds of the labelled rows prefer it."""
     supervised = fit_on(rows, material, strength)
@@ -94,14 +111,12 @@ def guarded(
         return supervised, ("no unlabelled text to learn from: supervised probe kept",)
     gain = _inner_gain(method, rows, pool_UD, material, strength)
     if gain < 0:
-        return supervised, (f"guard: self-training lost {-gain:.3f} in log likelihood a row, supervised probe kept",)
-    return self_train(method, rows, pool_UD, len(material.classes), strength), (
-        f"self-training gained {gain:.3f} in log likelihood a row on inner folds",
-    )
+        return supervised, ("guard: self-training was worse on inner folds, supervised head kept",)
+    return self_train(method, rows, pool_UD, len(material.classes), strength), ("self-training kept by the guard",)
 
 
-def _inner_gain(method: SelfTraining, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float) -> float:
-    """Mean gain in log likelihood of the labelled rows, out of inner folds; 0 where rows are too few to tell."""
+def _inner_gain(method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float) -> float:
+    """Gain in accuracy on the labelled rows, out of inner folds; 0 where rows are too few to tell."""
     labels_N = rows.labels_N[: rows.given]
     counts = np.bincount(labels_N)
     if counts[counts > 0].min() < INNER_FOLDS:
@@ -117,8 +132,7 @@ def _inner_gain(method: SelfTraining, rows: HeadRows, pool_UD: Vectors, material
         after = self_train(method, part, pool_UD, len(material.classes), strength)
         truth = labels_N[split.test]
         gains += list(
-            log_likelihood(after, rows.vectors_ND[split.test], truth)
-            - log_likelihood(before, rows.vectors_ND[split.test], truth)
+            right(after, rows.vectors_ND[split.test], truth) - right(before, rows.vectors_ND[split.test], truth)
         )
     return float(np.mean(gains))
 
@@ -134,45 +148,44 @@ def take(rows: HeadRows, index: IntArray, given: int) -> HeadRows:
     )
 
 
-def log_likelihood(head: LinearHead, vectors_ND: Vectors, labels_N: IntArray) -> FloatArray:
-    """[N] log probability of the right class, floored at one in a million."""
-    probs_NC = head.predict_proba(vectors_ND)
-    return np.asarray(np.log(np.clip(probs_NC[np.arange(len(labels_N)), labels_N], 1e-6, 1.0)))
+def right(head: LinearHead, vectors_ND: Vectors, labels_N: IntArray) -> FloatArray:
+    """[N] 1 where the most probable class is the given one."""
+    return np.asarray(head.logits(vectors_ND).argmax(1) == labels_N, dtype=np.float64)
 
 
-def self_train(method: SelfTraining, rows: HeadRows, pool_UD: Vectors, classes: int, strength: float) -> LinearHead:
+def self_train(method: Teaching, rows: HeadRows, pool_UD: Vectors, classes: int, strength: float) -> LinearHead:
     """Rounds of labelling the pool and fitting again; each round trusts more of it."""
     head = fit_head(rows.vectors_ND, rows.labels_N, classes, strength=strength, weights_N=rows.weights_N)
     counts_C = np.bincount(rows.labels_N[: rows.given], minlength=classes).astype(np.float64)
-    shares_C = (counts_C + 0.5) / (rows.given + 0.5 * classes)
     for round_ in range(1, method.rounds + 1):
-        probs_UC = align(head.predict_proba(pool_UD), shares_C)
-        chosen, labels, confidence = surest(probs_UC, method.per_round * round_)
+        chosen, labels, confidence = surest(head.predict_proba(pool_UD), method.final_share * round_ / method.rounds)
         head = fit_head(
             np.concatenate([rows.vectors_ND, pool_UD[chosen]]),
             np.concatenate([rows.labels_N, labels]),
             classes,
             strength=strength,
-            weights_N=np.concatenate([method.labelled_weight * rows.weights_N, confidence]),
+            weights_N=np.concatenate([method.labelled_weight * rows.weights_N, align(confidence, labels, counts_C)]),
         )
     return head
 
 
-def align(probs_UC: FloatArray, shares_C: FloatArray, *, sweeps: int = 10) -> FloatArray:
-    """Rescale classes until the mean over the pool equals `shares_C`; rows still sum to one."""
-    aligned_UC = probs_UC
-    for _ in range(sweeps):
-        aligned_UC = aligned_UC * (shares_C / np.maximum(aligned_UC.mean(0), 1e-9))
-        aligned_UC = aligned_UC / aligned_UC.sum(1, keepdims=True)
-    return aligned_UC
-
-
-def surest(probs_UC: FloatArray, per_class: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Indices, labels and confidence of the `per_class` surest texts among those each class wins."""
+def surest(probs_UC: FloatArray, share: float) -> tuple[IntArray, IntArray, FloatArray]:
+    """Indices, labels and confidence of the surest `share` of the texts each class wins."""
     winner_U, top_U = probs_UC.argmax(1), probs_UC.max(1)
     picked: list[int] = []
     for label in range(probs_UC.shape[1]):
         mine = np.flatnonzero(winner_U == label)
-        picked += mine[np.argsort(-top_U[mine], kind="stable")[:per_class]].tolist()
+        picked += mine[np.argsort(-top_U[mine], kind="stable")[: int(np.ceil(share * len(mine)))]].tolist()
     chosen = np.asarray(picked, dtype=np.int64)
     return chosen, winner_U[chosen], top_U[chosen]
+
+
+def align(confidence_P: FloatArray, labels_P: IntArray, counts_C: FloatArray) -> FloatArray:
+    """Weights of pseudo-labelled rows: in a class by confidence, between classes in proportion to its labelled rows.
+
+    The total stays what the confidences sum to. A class without labelled rows gets the weight of one row's share.
+    """
+    mass_C = np.bincount(labels_P, weights=confidence_P, minlength=len(counts_C))
+    shares_C = np.where(mass_C > 0, np.maximum(counts_C, 1.0), 0.0)
+    wanted_C = mass_C.sum() * shares_C / max(shares_C.sum(), 1e-12)
+    return np.asarray(confidence_P * (wanted_C / np.maximum(mass_C, 1e-12))[labels_P])
