@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewtune.errors import BackboneDamaged, UnsafeWeights, UsageError
+from fewtune.errors import BackboneDamaged, StoreError, UnsafeWeights, UsageError
 from fewtune.methods.base import Fitted, FloatArray
 from fewtune.recipe import Recipe
 from fewtune.study.store import advising
@@ -58,13 +58,26 @@ def calibrated(probs_NC: FloatArray, temperature: float) -> FloatArray:
 
 
 def save(model: Model, encoder: Encoder | None, folder: Path) -> None:
-    """Write the folder whole or not at all. Raises StoreError when it cannot be written."""
+    """Write the folder whole or not at all, in place of a model that was there.
+
+    Raises
+    ------
+    StoreError : it cannot be written, or holds something that is no model and would be deleted.
+    """
+    from safetensors import SafetensorError
+
+    folder = folder.resolve()
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).exists():
+        raise StoreError(f"{folder} holds other files, which saving a model there would delete. Name a new folder.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with advising(folder.parent):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            _write(model, encoder, temporary)
+            try:
+                _write(model, encoder, temporary)
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
         finally:
@@ -121,14 +134,18 @@ def load(folder: str | Path) -> Model:
     folder = _find(Path(folder))
     card = _card(folder)
     recipe = Recipe.from_json(card["recipe"])
-    classes = tuple(str(name) for name in card["classes"])
+    classes = tuple(card["classes"])
     encoder = _encoder(folder) if recipe.method.reads_text else None
     try:
         fitted = type(recipe.method).load(folder, classes, encoder)
-    except (OSError, ValueError) as error:
+        answer_1C = fitted.predict_proba(["a"])  # files that do not fit together fail here and not on the person's rows
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BackboneDamaged(f"{folder} is damaged ({error}). Fit again, or restore it.") from error
-    _check_head(folder, fitted, len(classes))
-    return Model(fitted, recipe, classes, float(card["temperature"]), card.get("threshold"))
+    if answer_1C.shape != (1, len(classes)):
+        raise BackboneDamaged(
+            f"{folder}: the head knows {answer_1C.shape[1]} classes, {CARD} names {len(classes)}. Fit again."
+        )
+    return Model(fitted, recipe, classes, card["temperature"], card["threshold"])
 
 
 def _find(folder: Path) -> Path:
@@ -143,16 +160,30 @@ def _find(folder: Path) -> Path:
 def _card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        known = card["format"] == FORMAT and card["recipe"] and card["classes"] and card["temperature"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackboneDamaged(
-            f"{folder / CARD} is damaged ({type(error).__name__}). Fit again, or restore it."
-        ) from error
-    if not known:
-        raise BackboneDamaged(
-            f"{folder / CARD} has format {card.get('format')}, this fewtune reads {FORMAT}. Update it."
-        )
+        if card["format"] != FORMAT:
+            what = f"{folder / CARD} has format {card['format']}, this fewtune reads {FORMAT}. Update it."
+            raise BackboneDamaged(what)
+        _check_card(card)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"{folder / CARD} is damaged ({type(error).__name__}). Fit again, or restore it."
+        raise BackboneDamaged(what) from error
     return dict(card)
+
+
+def _check_card(card: dict[str, Any]) -> None:
+    """Raises TypeError or KeyError where a value is missing or of another kind than `save` writes."""
+    threshold = card["threshold"]
+    whole = (
+        isinstance(card["recipe"], dict)
+        and isinstance(card["classes"], list)
+        and len(card["classes"]) > 0
+        and all(isinstance(name, str) for name in card["classes"])
+        and isinstance(card["temperature"], int | float)
+        and card["temperature"] > 0
+        and (threshold is None or isinstance(threshold, int | float))
+    )
+    if not whole:
+        raise TypeError("a value of another kind")
 
 
 def _encoder(folder: Path) -> Encoder:
@@ -190,14 +221,6 @@ def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:
         max_tokens=encoder.max_tokens,
         folder=encoder.folder,
     )
-
-
-def _check_head(folder: Path, fitted: Fitted, classes: int) -> None:
-    head = getattr(fitted, "head", None)
-    if head is not None and len(head.bias_C) != classes:
-        raise BackboneDamaged(
-            f"{folder}: the head knows {len(head.bias_C)} classes, {CARD} names {classes}. Fit again."
-        )
 
 
 def with_calibration(model: Model, temperature: float, threshold: float | None) -> Model:

@@ -33,7 +33,7 @@ class Recipe:
         try:
             method = method_class(str(plain["method"])).from_settings(plain.get("settings", {}))
             return cls(method=method, backbone=str(plain.get("backbone", DEFAULT_BACKBONE)))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"This is no recipe: {error}. A recipe has method, backbone and settings.") from error
 
     @property

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ class RunStore:
         self.folder = folder
         with advising(folder):
             (folder / "arrays").mkdir(parents=True, exist_ok=True)
-        self._lines = {line["key"]: line for line in read_lines(folder / "runs.jsonl")}
+            self._lines = {line["key"]: line for line in read_lines(folder / "runs.jsonl")}
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -45,12 +47,14 @@ class RunStore:
         if line is None:
             return None
         try:
-            with np.load(self._array(key), allow_pickle=False) as arrays:
+            with self._array(key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 probs = arrays["probs"]
-        except (OSError, ValueError, KeyError):  # the array was deleted or damaged: the run is done again
+            log = TrainingLog(**line["log"]) if line["log"] else None
+            notes = tuple(map(str, line["notes"]))
+            return Outcome(probs, float(line["seconds"]), log, notes, int(line["trainable_parameters"]))
+        # Array or line was deleted or damaged: the run is done again.
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
-        log = TrainingLog(**line["log"]) if line.get("log") else None
-        return Outcome(probs, line["seconds"], log, tuple(line["notes"]), line["trainable_parameters"])
 
     def put(self, key: str, outcome: Outcome, about: dict[str, Any]) -> None:
         """Keep a finished run; `about` is what a person wants to read in the list of runs."""
@@ -95,13 +99,13 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a JSON-lines file; torn ones are passed over, an absent file has none."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for text in file:
+    with path.open("rb") as file:
+        for raw in file:
             try:
-                line = json.loads(text)
-            except ValueError:
+                line = json.loads(raw)
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(line, dict) and "key" in line:
+            if isinstance(line, dict) and isinstance(line.get("key"), str):
                 yield line
 
 
@@ -111,7 +115,9 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
+        data = (b"\n" if torn else b"") + json.dumps(line).encode() + b"\n"
+        if os.write(descriptor, data) < len(data):  # what stands there now is torn, and passed over
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
