@@ -41,11 +41,11 @@ class Contrastive(TunedMethod):
     title: ClassVar[str] = "Contrastive body tuning"
     rung: ClassVar[int] = 4
 
-    steps: int = 60
+    steps: int = 30
     """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`."""
-    most_steps: int = 240
+    most_steps: int = 120
     batch_size: int = 32
-    rate: float = 3e-5
+    rate: float = 6e-5
     weight_decay: float = 0.01
     frozen_share: float = 0.0
     """Share of the layers, from the bottom, that stay frozen and are computed once for all runs."""

@@ -41,9 +41,9 @@ class CrossEntropyMethod(TunedMethod):
     """Peak rate of the head, which starts near its optimum."""
     weight_decay: float = 0.01
     batch_size: int = 16
-    epochs: float = 8.0
+    epochs: float = 6.0
     """Passes over the rows, within `least_steps` and `most_steps`: on little data steps count, not passes."""
-    least_steps: int = 60
+    least_steps: int = 40
     most_steps: int = 600
     dropout: float | None = None
     """Overrides the backbone's own dropout when given."""

@@ -217,7 +217,7 @@ def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
 def winner(climb: Climb, classes: Sequence[str], calibration: Calibration) -> dict[str, Any]:
     """The headline: predictions of the whole procedure, choice included."""
     rung = climb.rungs[climb.winner]
-    picks, counts = np.unique(np.asarray(climb.chosen), return_counts=True)
+    picked = Counter(climb.rungs[place].recipe.method.name for place in climb.chosen)  # on whichever backbone
     return {
         "name": rung.recipe.method.name,
         "title": rung.recipe.title,
@@ -228,10 +228,7 @@ def winner(climb: Climb, classes: Sequence[str], calibration: Calibration) -> di
         "confusion": confusion(climb.headline, classes),
         "calibration": calibration.plain,
         "abstain": calibration.abstain,
-        "selected_share": {
-            climb.rungs[int(place)].recipe.method.name: int(count) / len(climb.chosen)
-            for place, count in zip(picks, counts, strict=True)
-        },
+        "selected_share": {name: count / len(climb.chosen) for name, count in sorted(picked.items())},
     }
 
 

@@ -54,3 +54,8 @@ class Budget:
         """Raises BudgetSpent when nothing is left."""
         if self.left <= 0:
             raise BudgetSpent
+
+    def afford(self, seconds: float) -> None:
+        """Raises BudgetSpent when less than `seconds` is left; nothing to do is always affordable."""
+        if seconds > 0 and self.left < seconds:
+            raise BudgetSpent

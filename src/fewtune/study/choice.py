@@ -51,6 +51,7 @@ PRIORS: dict[str, Prior] = {
     "full": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
 }
 UNKNOWN = Prior(0.0, 0.05, "no published evidence")
+OTHER_BACKBONE = Prior(0.0, 0.05, "the reference method on another backbone")
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,12 @@ def _choose(
     reference = methods.index(REFERENCE) if REFERENCE in methods else 0
     error = _paired_error(held_out)
     beliefs = []
-    for candidate, method in zip(scores, methods, strict=True):
+    for place, (candidate, method) in enumerate(zip(scores, methods, strict=True)):
         prior = faded(PRIORS.get(method, UNKNOWN), rows_per_class)
+        if prior.spread == 0 and place != reference:
+            prior = OTHER_BACKBONE
         observed, observed_error = error(candidate, scores[reference])
-        beliefs.append(_update(prior, observed, observed_error, is_reference=candidate is scores[reference]))
+        beliefs.append(_update(prior, observed, observed_error, is_reference=place == reference))
     best = int(np.argmax([round(belief.mean, 9) for belief in beliefs]))
     for index, belief in enumerate(beliefs):
         if methods[index] in BASELINES and index != best:

@@ -6,6 +6,7 @@ It keeps what was predicted for held-out rows: scores, calibration, label errors
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,13 +90,14 @@ class Evaluator:
         if missing:
             self.budget.check()
         todo = [plan[place] for place in missing]
-        for place, outcome in self.executor.execute(todo, self.context, tick=self._tick):
+        started = time.perf_counter()
+        for finished, (place, outcome) in enumerate(self.executor.execute(todo, self.context, tick=self._tick), 1):
             key = keys[missing[place]]
             found[key] = outcome
             self._keep(key, todo[place], outcome)
             self.progress.advance()
-            if place + 1 < len(todo):
-                self.budget.check()
+            # What cannot be finished is not begun: the time left may still pay for a cheaper rung.
+            self.budget.afford((len(todo) - finished) * (time.perf_counter() - started) / finished)
         return [found[key] for key in keys]
 
     def refit(self, recipe: Recipe) -> Fitted:

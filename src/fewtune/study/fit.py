@@ -17,7 +17,7 @@ from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, parse
 from fewtune.study.evaluator import Evaluator
-from fewtune.study.ladder import Climb, climb, default_rungs
+from fewtune.study.ladder import ALWAYS, Climb, climb, default_rungs
 from fewtune.study.learning_curve import Curve, learning_curve
 from fewtune.study.progress import Progress
 from fewtune.study.store import RunStore
@@ -25,11 +25,6 @@ from fewtune.tune.run import Context
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
-
-ALWAYS = ("majority", "probe")
-"""Judged whatever methods are asked for: what everything is held against."""
-REPORT_SECONDS = 5.0
-"""Held back from the budget for calibration, report and files."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,6 @@ def fit(
     evaluator = Evaluator(context, splits, store=store, budget=budget, progress=progress, seed=settings.seed)
     if store is not None:
         store.write_json("study.json", {**settings.to_json(), "data": dataset.fingerprint, "splits": len(splits)})
-    budget.reserve = REPORT_SECONDS
     _embed(context, progress)
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)

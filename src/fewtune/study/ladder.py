@@ -16,12 +16,18 @@ from fewtune.errors import TrainingDiverged
 from fewtune.methods.registry import NAMES, method_class
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
-from fewtune.study.budget import BudgetSpent
+from fewtune.study.budget import Budget, BudgetSpent
 from fewtune.study.choice import Belief, Candidate, choose, choose_within
 from fewtune.study.evaluator import Evaluator, Judged
 
-SAFETY = 1.15
-"""Estimates of a rung's cost are stretched by this, so that the budget is kept."""
+ALWAYS = ("majority", "probe")
+"""Judged whatever methods are asked for and however little time is given: what everything is held against."""
+SAFETY = 1.25
+"""Estimates are stretched by this, so that the budget is kept."""
+CURVE_SHARE = 1.2
+"""Cost of the learning curve in probe rungs: parts of 0.3, 0.45 and 0.7 of the rows."""
+REPORT_SECONDS = 5.0
+"""Held back for calibration, report and files."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +78,28 @@ def default_rungs(backbones: Sequence[str], *, unlabelled: bool) -> list[Recipe]
     return recipes
 
 
-def climb(evaluator: Evaluator, recipes: Sequence[Recipe], *, refit_share: float = 1.0) -> Climb:
+def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
     """Judge the rungs in order, choose, and score the choosing.
 
     Parameters
     ----------
     evaluator : with its splits, store and budget.
-    recipes : simplest first; the first must be affordable.
-    refit_share : cost of the final refit, in runs of the costliest rung judged so far, held back from the budget.
+    recipes : simplest first; `ALWAYS` of the first backbone are judged whatever the budget.
     """
     rungs: list[Rung] = []
-    for number, recipe in enumerate(recipes):
-        rungs.append(_judge(evaluator, recipe, must=number == 0))
-        costliest = [r.judged.seconds / len(evaluator.splits) for r in rungs if r.judged is not None]
-        evaluator.budget.reserve = refit_share * SAFETY * max(costliest, default=0.0)
+    first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in ALWAYS}
+    for recipe in recipes:
+        rungs.append(_judge(evaluator, recipe, must=recipe is first.get(recipe.method.name)))
+        evaluator.budget.reserve = _reserve(evaluator, rungs)
     return _conclude(evaluator, rungs)
+
+
+def _reserve(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
+    """What must still be paid: the refit, as dear as the dearest rung's run; the learning curve; report and files."""
+    judged = [rung.judged for rung in rungs if rung.judged is not None]
+    refit = max((one.seconds / len(evaluator.splits) for one in judged), default=0.0)
+    curve = next((one.seconds for one in judged if one.recipe.method.name == "probe"), 0.0)
+    return SAFETY * (refit + curve * CURVE_SHARE) + REPORT_SECONDS
 
 
 def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
@@ -95,6 +108,7 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
         return Rung(recipe, reason="the budget was spent before it")
     evaluator.progress.start(recipe.title, len(evaluator.splits))
     try:
+        evaluator.budget = Budget(None) if must else budget
         judged = evaluator.judge(recipe)
     except BudgetSpent:
         evaluator.progress.finish("not judged: the budget was spent")
@@ -102,6 +116,8 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
     except TrainingDiverged as error:
         evaluator.progress.finish("not judged: the loss diverged")
         return Rung(recipe, reason=str(error))
+    finally:
+        evaluator.budget = budget
     accuracy = float(np.concatenate(judged.oof.correct).mean())
     evaluator.progress.finish(f"accuracy {accuracy:.3f}")
     return Rung(recipe, judged)
