@@ -84,7 +84,8 @@ class Evaluator:
         """The outcome of each run, from the store where it is there."""
         keys = [self.context.key(run) for run in plan]
         found = {key: outcome for key in keys if (outcome := self._look_up(key)) is not None}
-        missing = [place for place, key in enumerate(keys) if key not in found]
+        first = {key: place for place, key in reversed(list(enumerate(keys)))}  # a run asked for twice is computed once
+        missing = [place for place, key in enumerate(keys) if key not in found and first[key] == place]
         for _ in range(len(plan) - len(missing)):
             self.progress.advance()
         if missing:

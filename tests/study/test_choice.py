@@ -1,0 +1,130 @@
+"""Properties of the choice, whatever its priors are."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewtune.methods.registry import NAMES
+from fewtune.metrics.base import OutOfFold
+from fewtune.study.choice import PRIORS, Candidate, choose, choose_within, faded
+
+ROWS = 60
+FOLDS = np.stack([np.random.default_rng(repeat).permutation(ROWS) % 5 for repeat in range(2)])
+LABELS = np.arange(ROWS) % 3
+
+
+def candidate(method, accuracy, *, seed=0, rows=LABELS):
+    """A candidate right on about this share of rows."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((2, len(rows))) < accuracy
+    probs = np.full((2, len(rows), 3), 0.1)
+    answer = np.where(right, rows, (rows + 1) % 3)
+    for repeat in range(2):
+        probs[repeat, np.arange(len(rows)), answer[repeat]] = 0.8
+    return Candidate(method, OutOfFold.from_folds(rows, FOLDS, probs))
+
+
+LADDER = [candidate("majority", 0.33), candidate("zero_shot", 0.4, seed=1), candidate("probe", 0.6, seed=2)]
+
+
+def test_every_method_has_a_prior():
+    assert set(NAMES) <= set(PRIORS)
+
+
+def test_alone_it_wins():
+    assert choose([candidate("probe", 0.1)], 10)[0] == 0
+    assert choose([candidate("majority", 0.1)], 10)[0] == 0
+
+
+@pytest.mark.parametrize("method", [name for name in NAMES if name not in ("majority", "zero_shot", "probe")])
+def test_what_is_right_everywhere_beats_what_is_right_nowhere(method):
+    winner, beliefs = choose([*LADDER, candidate(method, 1.0)], 20)
+    assert winner == 3
+    assert len(beliefs) == 4
+    winner, _ = choose([*LADDER[:2], candidate("probe", 1.0), candidate(method, 0.0)], 20)
+    assert winner == 2
+
+
+def test_a_baseline_wins_only_outright():
+    best = [candidate("majority", 0.99), candidate("zero_shot", 0.3), candidate("probe", 0.1)]
+    assert choose(best, 20)[0] == 0
+    assert choose([candidate("majority", 0.6), candidate("zero_shot", 0.6), candidate("probe", 0.6)], 20)[0] == 2
+
+
+def test_equal_predictions_go_to_the_simpler():
+    probe = candidate("probe", 0.7)
+    twins = [dataclasses.replace(probe, method=name) for name in ("probe", "self_training", "lora", "full")]
+    winner, beliefs = choose(twins, 500)
+    assert winner == 0
+    assert beliefs[0].mean == 0
+
+
+def test_the_same_method_on_two_backbones():
+    """Several backbones put several probes on the ladder."""
+    ladder = [LADDER[0], LADDER[1], candidate("probe", 0.7, seed=3), LADDER[1], candidate("probe", 0.98, seed=4)]
+    winner, beliefs = choose(ladder, 20)
+    assert winner == 4
+    assert all(np.isfinite([b.mean, b.spread, b.data_weight]).all() for b in beliefs)
+    assert choose([*ladder[:4], candidate("probe", 0.02, seed=4)], 20)[0] == 2
+
+
+def test_evidence_moves_a_belief_towards_what_was_observed():
+    _, beliefs = choose([*LADDER, candidate("lora", 0.9, seed=5)], 20)
+    belief = beliefs[3]
+    low, high = sorted([belief.prior_mean, belief.observed])
+    assert low <= belief.mean <= high
+    assert belief.spread <= min(belief.prior_spread, belief.observed_error)
+    assert 0 < belief.data_weight < 1
+
+
+def test_hopes_fade_as_rows_grow():
+    for prior in PRIORS.values():
+        if prior.mean > 0:
+            means = [faded(prior, rows).mean for rows in (1, 8, 16, 64, 640)]
+            assert means == sorted(means, reverse=True)
+            assert means[-1] < means[0]
+
+
+accuracies = st.lists(st.floats(0, 1), min_size=3, max_size=3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(accuracies, st.integers(0, 99), st.floats(1, 500))
+def test_the_inner_choice_never_looks_at_the_rows_left_out(shares, seed, rows_per_class):
+    """Whatever is predicted for the left-out rows, in whatever split, the choice is the same."""
+    methods = ("majority", "probe", "lora")
+    ladder = [candidate(m, share, seed=seed + n) for n, (m, share) in enumerate(zip(methods, shares, strict=True))]
+    left_out = ladder[0].oof.held_out[0]
+    found = choose_within(ladder, rows_per_class, left_out)
+    rng = np.random.default_rng(seed)
+    spoiled = []
+    for one in ladder:
+        probs = [p.copy() for p in one.oof.probs]
+        for rows, part in zip(one.oof.held_out, probs, strict=True):
+            hidden = np.isin(rows, left_out)
+            part[hidden] = rng.dirichlet([1.0] * 3, size=int(hidden.sum()))
+        spoiled.append(Candidate(one.method, dataclasses.replace(one.oof, probs=tuple(probs))))
+    assert choose_within(spoiled, rows_per_class, left_out) == found
+
+
+@settings(max_examples=40, deadline=None)
+@given(accuracies, st.integers(0, 99), st.floats(1, 500))
+def test_the_choice_is_always_one_of_the_candidates_and_never_far_from_the_best(shares, seed, rows_per_class):
+    methods = ("majority", "probe", "lora")
+    ladder = [candidate(m, share, seed=seed + n) for n, (m, share) in enumerate(zip(methods, shares, strict=True))]
+    winner, beliefs = choose(ladder, rows_per_class)
+    best = max(belief.mean for belief in beliefs)
+    assert 0 <= winner < 3
+    assert all(np.isfinite([b.mean, b.spread, b.observed]).all() for b in beliefs)
+    widest = max(float(np.hypot(b.observed_error, b.prior_spread)) for b in beliefs) * 2 + 0.2
+    assert best - beliefs[winner].mean <= widest
+
+
+def test_two_folds_leave_one_to_choose_by():
+    folds = np.arange(ROWS) % 2
+    oofs = [OutOfFold.from_folds(LABELS, folds[None], c.oof.mean_probs_NC[None]) for c in LADDER]
+    ladder = [Candidate(c.method, oof) for c, oof in zip(LADDER, oofs, strict=True)]
+    assert choose_within(ladder, 20, oofs[0].held_out[0]) in (0, 1, 2)
