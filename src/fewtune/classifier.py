@@ -144,7 +144,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
         """[N] labels."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best_N = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[best_N])
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder. Raises StoreError when it cannot be written."""
@@ -167,7 +168,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _texts(X: Any) -> list[str]:
     if isinstance(X, str):
         raise UsageError("X is one string. Give a list of texts.")
-    values = list(np.asarray(X, dtype=object).ravel()) if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1 else list(X)
+    if getattr(X, "ndim", 1) == 2 and X.shape[1] != 1:
+        raise UsageError(f"X has {X.shape[1]} columns. Give one column of texts.")
+    values = list(np.asarray(X, dtype=object).ravel()) if getattr(X, "ndim", 1) == 2 else list(X)
     for place, value in enumerate(values):
         if not isinstance(value, str):
             raise UsageError(f"X[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
@@ -177,12 +180,15 @@ def _texts(X: Any) -> list[str]:
 def _labels(y: Any, rows: int) -> Any:
     if y is None:
         raise UsageError("y is missing. Give one label a text: this classifier requires y to be passed.")
-    labels = np.asarray(list(y))
+    given = list(y)
+    labels = np.asarray(given)
     if labels.ndim != 1 or len(labels) != rows:
         raise UsageError(f"y has shape {labels.shape} for {rows} texts. Give one label a text.")
     if labels.dtype.kind == "f":
         raise UsageError("y holds fractions: this is a classifier. Give class names or integer codes.")
-    if labels.dtype.kind == "O":
+    # NumPy would turn a missing label among strings into the string "nan".
+    words = [isinstance(label, str) for label in given]
+    if not all(words) and (any(words) or not all(isinstance(label, int | np.integer | np.bool_) for label in given)):
         raise UsageError("y mixes types or lacks labels. Give strings or integers, one a text.")
     return labels
 
