@@ -112,11 +112,13 @@ def run(
         unlabelled_source=pool.source if pool else None,
         progress=progress,
     )
+    done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
     model_folder.save(done.model, done.encoder, folder / "model")
     if test is not None:
+        # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
+        write_json(folder / "result.json", done.result)
         read_test(done.result, done.model, dataset, read_like(dataset, test, labelled=True))
         finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
-    done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
     write_json(folder / "result.json", done.result)
     write_report(folder)
     return done.result
@@ -139,9 +141,13 @@ def read_like(dataset: Dataset, source: str, *, labelled: bool) -> Dataset:
 
 def check_test(test: str | None) -> None:
     """A test file that is not there is said before the work, not after; its rows are not looked at."""
+    from fewtune.data.read import SUFFIXES
+    from fewtune.data.readers.hub import is_hub_name
     from fewtune.errors import UnreadableFile
 
-    if test is not None and "/" not in test.rstrip("/") and not Path(test).exists():
+    if test is None or Path(test).exists():
+        return
+    if Path(test).suffix.lower() in SUFFIXES or not is_hub_name(test):
         raise UnreadableFile("There is no such file.", file=test, remedy="Check the path given with --test.")
 
 

@@ -11,6 +11,8 @@ import typer
 
 from fewtune.cli import fit, predict, report, runs
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="fewtune",
     help="Fine-tune a language model on a small dataset, and know whether to believe the result.",
@@ -49,9 +51,12 @@ def run() -> None:
     except FewtuneError as error:
         typer.echo(f"fewtune: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns an interruption into a silent exit with this code.
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         typer.echo("\nfewtune: interrupted. What is finished is kept; the same command goes on from there.", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except MemoryError:
         typer.echo("fewtune: out of memory. Give fewer or shorter rows, or a smaller --backbone.", err=True)
         sys.exit(1)

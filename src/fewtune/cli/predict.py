@@ -44,7 +44,10 @@ def gather(given: list[str], column: str | None) -> list[str]:
 
     if given and given != ["-"]:
         if len(given) == 1 and _is_file(given[0]):
-            return read(given[0], text=column, labelled=False).texts
+            dataset = read(given[0], text=column, labelled=False)
+            for note in dataset.notes:
+                typer.echo(f"  · {note}", err=True)
+            return dataset.texts
         return given
     if not given and sys.stdin.isatty():
         typer.echo("Type one text a line; end with Ctrl-D.", err=True)
@@ -56,8 +59,11 @@ def gather(given: list[str], column: str | None) -> list[str]:
 
 
 def _is_file(text: str) -> bool:
+    """Whether one argument is meant as a file: it is there, or is one word that ends as files of rows do."""
+    from fewtune.data.read import SUFFIXES
+
     try:
-        return Path(text).exists()
+        return Path(text).exists() or (Path(text).suffix.lower() in SUFFIXES and not any(map(str.isspace, text)))
     except (OSError, ValueError):  # a long text is no file name
         return False
 

@@ -27,13 +27,17 @@ def runs(
             typer.echo(table(one))
 
 
+NEEDED = {"method": str, "backbone": str, "recipe": str, "test_rows": int, "accuracy": float, "seconds": float}
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """Every finished run, its loss curve left out."""
+    """Every finished run, its loss curve left out; damaged lines are passed over."""
     from fewtune.study.store import read_lines
 
     return [
         {"study": folder.name, **{key: value for key, value in line.items() if key != "log"}}
         for line in read_lines(folder / "runs.jsonl")
+        if all(isinstance(line.get(key), kind) for key, kind in NEEDED.items())
     ]
 
 
