@@ -15,8 +15,8 @@ from fewtune.data.base import Dataset, Example
 from fewtune.errors import UsageError
 
 if TYPE_CHECKING:
+    from fewtune.fitting import Fit
     from fewtune.model_folder import Model
-    from fewtune.study.fit import Fit
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -118,7 +118,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, dataset: Dataset, unlabelled: tuple[str, ...], source: str | None = None) -> None:
-        from fewtune.study.fit import Settings, fit
+        from fewtune.fitting import fit
+        from fewtune.study.settings import Settings
 
         settings = Settings(
             backbones=_backbones(self.backbone),

@@ -86,12 +86,11 @@ def run(
     progress: Any,
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
-    from fewtune import model_folder
+    from fewtune import fitting, model_folder
     from fewtune.report.html import write_report
     from fewtune.report.result import finish, read_test
     from fewtune.study.budget import Budget
-    from fewtune.study.fit import Settings
-    from fewtune.study.fit import fit as fit_study
+    from fewtune.study.settings import Settings
     from fewtune.study.store import write_json
 
     settings = Settings(
@@ -105,7 +104,7 @@ def run(
         out=folder,
         started=STARTED,
     )
-    done = fit_study(
+    done = fitting.fit(
         dataset,
         settings,
         unlabelled=tuple(pool.texts) if pool else (),

@@ -22,9 +22,9 @@ from fewtune.report import assemble
 if TYPE_CHECKING:
     from fewtune.data.base import Dataset
     from fewtune.study.budget import Budget
-    from fewtune.study.fit import Settings
     from fewtune.study.ladder import Climb
     from fewtune.study.learning_curve import Curve
+    from fewtune.study.settings import Settings
     from fewtune.tune.run import Context
 
 PACKAGES = ("fewtune", "torch", "transformers", "peft", "scikit-learn", "numpy", "cleanlab")

@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fewtune.audit.duplicates import duplicate_clusters
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_task
 from fewtune.data.splits import Split, merge_groups, repeated_folds
-from fewtune.errors import UsageError
-from fewtune.methods.registry import method_class
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
+from fewtune.report.result import build
 from fewtune.study.budget import Budget, parse
 from fewtune.study.evaluator import Evaluator
 from fewtune.study.ladder import ALWAYS, Climb, climb, default_rungs
 from fewtune.study.learning_curve import Curve, learning_curve
 from fewtune.study.progress import Progress
+from fewtune.study.settings import Settings
 from fewtune.study.store import RunStore
 from fewtune.tune.run import Context
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a fit is told."""
-
-    backbones: tuple[str, ...] = ("default",)
-    methods: tuple[str, ...] | None = None
-    budget: str | float | None = None
-    folds: int | None = None
-    repeats: int | None = None
-    abstain: float = 0.9
-    seed: int = 0
-    out: Path | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.abstain <= 1:
-            raise UsageError(f"--abstain is a precision between 0 and 1, not {self.abstain}.")
-        if self.folds is not None and self.folds < 2:
-            raise UsageError(f"folds must be 2 or more, not {self.folds}.")
-        if self.repeats is not None and self.repeats < 1:
-            raise UsageError(f"repeats must be 1 or more, not {self.repeats}.")
-        for name in self.methods or ():
-            method_class(name)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for `study.json`."""
-        plain = {name: getattr(self, name) for name in ("folds", "repeats", "abstain", "seed")}
-        return plain | {
-            "backbones": list(self.backbones),
-            "methods": None if self.methods is None else list(self.methods),
-            "budget_seconds": parse(self.budget),
-        }
 
 
 @dataclass(frozen=True)
@@ -81,8 +45,6 @@ def fit(
     progress: Progress | None = None,
 ) -> Fit:
     """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
-    from fewtune.report.result import build
-
     progress = progress or Progress()
     budget = Budget(parse(settings.budget), started=settings.started)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
