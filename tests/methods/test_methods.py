@@ -134,20 +134,25 @@ def test_names_must_be_right_more_often_than_chance():
     assert not informative(np.roll(right, 1, axis=1), labels)
 
 
-def test_alignment_gives_the_pool_the_class_shares():
-    probs = np.random.default_rng(0).dirichlet([5.0, 1.0, 1.0], size=300)
-    shares = np.asarray([0.2, 0.3, 0.5])
-    aligned = align(probs, shares, sweeps=200)
-    np.testing.assert_allclose(aligned.sum(1), 1.0)
-    np.testing.assert_allclose(aligned.mean(0), shares, atol=1e-6)
+def test_alignment_gives_classes_the_weight_of_their_labelled_rows():
+    rng = np.random.default_rng(0)
+    confidence, labels = rng.uniform(0.4, 1.0, 300), rng.choice(3, 300, p=[0.8, 0.1, 0.1])
+    weights = align(confidence, labels, np.asarray([2.0, 3.0, 5.0]))
+    mass = np.bincount(labels, weights=weights)
+    np.testing.assert_allclose(mass / mass.sum(), [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(weights.sum(), confidence.sum())
+    for label in range(3):
+        ratio = weights[labels == label] / confidence[labels == label]
+        np.testing.assert_allclose(ratio, ratio[0])
 
 
-def test_the_surest_of_each_class_are_taken():
+def test_the_surest_share_of_each_class_is_taken():
     probs = np.asarray([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
-    rows, labels, confidence = surest(probs, 2)
+    rows, labels, confidence = surest(probs, 0.5)
     assert rows.tolist() == [0, 2, 3]
     assert labels.tolist() == [0, 0, 1]
     assert confidence.tolist() == [0.9, 0.8, 0.7]
+    assert sorted(surest(probs, 1.0)[0].tolist()) == [0, 1, 2, 3]
 
 
 def test_the_pool_is_distinct_and_holds_no_training_text(tiny_encoder):

@@ -180,18 +180,15 @@ def test_no_time_at_all_still_judges_what_everything_is_held_against(context, sp
     assert found.rungs[found.winner].recipe.method.name == "probe"
 
 
-def test_a_rung_that_diverges_is_skipped_and_says_why(context, splits, monkeypatch):
-    from fewtune.study import evaluator as module
+def test_a_rung_that_diverges_is_skipped_and_says_why(context, splits):
+    class Diverging(SerialExecutor):
+        def execute(self, plan, context, *, tick=None):
+            if plan[0].recipe.method.name == "top_layers":
+                raise TrainingDiverged("Top layers: the loss was not a finite number. Lower its rate.")
+            yield from super().execute(plan, context, tick=tick)
 
-    inner = module.SerialExecutor.execute
-
-    def diverging(self, plan, context, *, tick=None):
-        if plan and plan[0].recipe.method.name == "top_layers":
-            raise TrainingDiverged("Top layers: the loss was not a finite number. Lower its rate.")
-        yield from inner(self, plan, context, tick=tick)
-
-    monkeypatch.setattr(module.SerialExecutor, "execute", diverging)
-    found = climb(Evaluator(context, splits), [Recipe(Majority()), Recipe(Probe()), Recipe(QUICK)])
+    evaluator = Evaluator(context, splits, executor=Diverging())
+    found = climb(evaluator, [Recipe(Majority()), Recipe(Probe()), Recipe(QUICK)])
     assert found.judged == (0, 1)
     assert "not a finite number" in found.rungs[2].reason
 
