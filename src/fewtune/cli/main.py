@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 something could not be done, 2 the command or its input ca
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -46,6 +47,9 @@ def run() -> None:
     """Entry point: every error a person can cause becomes one clear line and an exit code."""
     from fewtune.errors import FewtuneError
 
+    # Threads that wait by spinning starve one another on a machine with other work: ten times slower here. Read by the
+    # OpenMP library when it is loaded, so it must be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except FewtuneError as error:

@@ -111,6 +111,10 @@ class Method(ABC):
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
         """Read what `Fitted.save` wrote. Raises BackboneDamaged when a file is missing or does not fit."""
 
+    def warm(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        """Have the encoder compute now what every run of this method will ask it for: workers then share it."""
+        encoder.embed(texts)
+
     def settings(self) -> dict[str, Any]:
         """The hyper-parameters as plain JSON values."""
         return asdict(self)

@@ -57,6 +57,17 @@ class CrossEntropyMethod(TunedMethod):
     def body(self, encoder: Encoder) -> Body:
         """The body with the parts that move unfrozen."""
 
+    def frozen_layers(self, encoder: Encoder) -> int:
+        """How many of the lowest layers stay frozen: their states are the prefix all runs share."""
+        return 0
+
+    def warm(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        """Embeddings for the head, and the states below the live layers."""
+        encoder.embed(texts)
+        depth = self.frozen_layers(encoder)
+        if depth:
+            encoder.hidden(texts, depth)
+
     def total_steps(self, material: Material) -> int:
         """Passes turned into steps."""
         steps = round(self.epochs * len(material.texts) / self.batch_size)

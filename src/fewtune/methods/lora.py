@@ -38,7 +38,7 @@ class LoRA(CrossEntropyMethod):
         """A frozen body with trainable adapters."""
         from peft import LoraConfig, get_peft_model
 
-        body = Body(encoder, depth=max(0, layer_count(encoder) - self.layers), train_layers=False)
+        body = Body(encoder, depth=self.frozen_layers(encoder), train_layers=False)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -49,6 +49,10 @@ class LoRA(CrossEntropyMethod):
         with quiet():
             body.model = get_peft_model(body.model, config)
         return body
+
+    def frozen_layers(self, encoder: Encoder) -> int:
+        """All but the highest `layers`; none where an architecture shares its layers."""
+        return max(0, layer_count(encoder) - self.layers)
 
 
 def linear_names(body: Body) -> list[str]:

@@ -25,4 +25,8 @@ class TopLayers(CrossEntropyMethod):
 
     def body(self, encoder: Encoder) -> Body:
         """The body above the frozen layers; all of it where an architecture shares its layers."""
-        return Body(encoder, depth=max(0, layer_count(encoder) - self.layers))
+        return Body(encoder, depth=self.frozen_layers(encoder))
+
+    def frozen_layers(self, encoder: Encoder) -> int:
+        """All but the highest `layers`; none where an architecture shares its layers."""
+        return max(0, layer_count(encoder) - self.layers)

@@ -51,7 +51,7 @@ def _labels(result: dict[str, Any]) -> list[dict[str, str]]:
         return []
     return [
         _advice(
-            f"Look at the {count} rows most likely mislabelled, listed below.",
+            f"Look at the {count} rows most likely mislabelled, listed on the page.",
             "About half of such flags are truly wrong labels, and each one corrected helps both training and scores.",
         )
     ]

@@ -20,6 +20,7 @@ from fewtune.study.budget import Budget
 from fewtune.study.progress import Progress
 from fewtune.study.store import RunStore
 from fewtune.tune.executors.base import Executor
+from fewtune.tune.executors.forked import ForkedExecutor, can_fork
 from fewtune.tune.executors.serial import SerialExecutor
 from fewtune.tune.run import Context, Outcome, Run, fit
 
@@ -64,7 +65,7 @@ class Evaluator:
         seed: int = 0,
     ) -> None:
         self.context, self.splits, self.store, self.seed = context, tuple(splits), store, seed
-        self.executor = executor or SerialExecutor()
+        self.executor = executor or default_executor()
         self.budget, self.progress = budget or Budget(None), progress or Progress()
         self._kept: dict[str, Outcome] = {}
 
@@ -127,6 +128,11 @@ class Evaluator:
                 "accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean()),
             }
             self.store.put(key, outcome, about)
+
+
+def default_executor() -> Executor:
+    """Side by side on the cores where that is sound, else one after another."""
+    return ForkedExecutor() if can_fork() else SerialExecutor()
 
 
 def derive(seed: int, *parts: int) -> int:

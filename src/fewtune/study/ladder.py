@@ -111,8 +111,8 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
         evaluator.budget = Budget(None) if must else budget
         judged = evaluator.judge(recipe)
     except BudgetSpent:
-        evaluator.progress.finish("not judged: the budget was spent")
-        return Rung(recipe, reason="the budget was spent while it was judged; what is finished is kept for next time")
+        evaluator.progress.finish("not judged: it would not fit the budget")
+        return Rung(recipe, reason="it could not be finished within the budget; what was done of it is kept for next time")
     except TrainingDiverged as error:
         evaluator.progress.finish("not judged: the loss diverged")
         return Rung(recipe, reason=str(error))

@@ -1,11 +1,30 @@
 """Every executor keeps the contract. A new one is a line in `EXECUTORS`."""
 
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 
+from fewtune.data.splits import repeated_folds
+from fewtune.errors import TrainingDiverged
+from fewtune.methods.base import Fitted, Material
+from fewtune.methods.majority import Majority
+from fewtune.methods.probe import Probe
+from fewtune.recipe import Recipe
 from fewtune.testing.executors import ExecutorContract, toy_context
+from fewtune.tune.executors.forked import ForkedExecutor
 from fewtune.tune.executors.serial import SerialExecutor
+from fewtune.tune.run import Context, Run, carry_out
 
-EXECUTORS = [SerialExecutor]
+EXECUTORS = [SerialExecutor, lambda: ForkedExecutor(workers=2)]
+
+
+@pytest.fixture
+def context(tiny_encoder):
+    return toy_context(tiny_encoder)
 
 
 class TestExecutors(ExecutorContract):
@@ -16,3 +35,50 @@ class TestExecutors(ExecutorContract):
     @pytest.fixture
     def context(self, tiny_encoder):
         return toy_context(tiny_encoder)
+
+
+def test_a_worker_that_dies_costs_only_its_run(context: Context) -> None:
+    splits = repeated_folds(context.labels.tolist(), folds=3, repeats=2, seed=0)
+    plan = [Run(Recipe(Fatal(os.getpid())), split.train, split.test, 0) for split in splits]
+    done = dict(ForkedExecutor(workers=2).execute(plan, context))
+    assert sorted(done) == list(range(len(plan)))
+    for place, outcome in done.items():
+        np.testing.assert_array_equal(outcome.probs, carry_out(plan[place], context).probs)
+
+
+def test_what_a_run_raises_comes_through(context: Context) -> None:
+    splits = repeated_folds(context.labels.tolist(), folds=3, seed=0)
+    plan = [Run(Recipe(Failing()), split.train, split.test, 0) for split in splits]
+    with pytest.raises(TrainingDiverged, match="on purpose"):
+        list(ForkedExecutor(workers=2).execute(plan, context))
+
+
+def test_no_worker_outlives_the_plan(context: Context) -> None:
+    splits = repeated_folds(context.labels.tolist(), folds=3, repeats=2, seed=0)
+    outcomes = ForkedExecutor(workers=2).execute([Run(Recipe(Probe()), s.train, s.test, 0) for s in splits], context)
+    next(outcomes)
+    assert multiprocessing.active_children()
+    outcomes.close()
+    assert not multiprocessing.active_children()
+
+
+@dataclass(frozen=True)
+class Fatal(Majority):
+    """Kills the process it runs in, unless that is the parent."""
+
+    parent: int = 0
+
+    def fit(self, material: Material) -> Fitted:
+        """Die in a worker."""
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(material)
+
+
+@dataclass(frozen=True)
+class Failing(Majority):
+    """Raises."""
+
+    def fit(self, material: Material) -> Fitted:
+        """Raise."""
+        raise TrainingDiverged("on purpose")

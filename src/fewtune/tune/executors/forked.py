@@ -1,0 +1,188 @@
+"""Runs side by side on a CPU's cores: one single-threaded worker a core, forked from this process.
+
+A small fine-tune cannot keep several cores busy: its products are too small to share out. Side by side, each core has
+its own. Forking gives every worker the backbone, the texts and all cached states without a copy; a worker sets itself
+to one thread before anything else, as PyTorch's own data loader does, because the parent's thread pool does not
+survive a fork.
+
+A worker that dies (out of memory, killed) costs the run it was at, which is done again by another, then by this
+process itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from fewtune.errors import FewtuneError
+from fewtune.tune.executors.base import Executor
+from fewtune.tune.run import Context, Outcome, Run, Tick, carry_out
+
+POLL_SECONDS = 0.1
+"""How often the parent's `tick` is called while workers are at it."""
+MOST_DEATHS = 1
+"""Workers a run may cost before this process does it itself."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    place: int | None = None
+    """The run it is at."""
+
+
+@dataclass
+class _Plan:
+    runs: Sequence[Run]
+    waiting: deque[int]
+    deaths: dict[int, int] = field(default_factory=dict)
+
+
+class ForkedExecutor(Executor):
+    """`workers` single-threaded processes; a plan of one run, or one worker, is carried out here.
+
+    Parameters
+    ----------
+    workers : processes at a time; the number of usable cores when not given.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or usable_cores()
+
+    def execute(
+        self, plan: Sequence[Run], context: Context, *, tick: Tick | None = None
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Hand out runs to workers as they become idle; outcomes come in the order they are finished."""
+        count = min(self.workers, len(plan))
+        if count < 2:
+            yield from ((place, carry_out(run, context, tick=tick)) for place, run in enumerate(plan))
+            return
+        for run in {run.recipe: run for run in plan}.values():
+            if run.recipe.method.reads_text:
+                run.recipe.method.warm(context.encoders[run.recipe.backbone], context.dataset.texts)
+        state = _Plan(plan, deque(range(len(plan))))
+        workers: list[_Worker] = []
+        try:
+            workers += [_start(plan, context) for _ in range(count)]
+            yield from self._serve(state, workers, context, tick)
+        finally:
+            for worker in workers:
+                _stop(worker)
+
+    def _serve(
+        self, state: _Plan, workers: list[_Worker], context: Context, tick: Tick | None
+    ) -> Iterator[tuple[int, Outcome]]:
+        for worker in workers:
+            _give(worker, state)
+        while any(worker.place is not None for worker in workers):
+            busy = {worker.pipe: worker for worker in workers if worker.place is not None}
+            for pipe in wait(list(busy), timeout=POLL_SECONDS):
+                worker = busy[pipe]  # type: ignore[index]
+                place = worker.place
+                assert place is not None
+                outcome = _receive(worker)
+                if outcome is None:
+                    outcome = _bury(worker, workers, state, context, tick)
+                else:
+                    _give(worker, state)
+                if outcome is not None:
+                    yield place, outcome
+            if tick is not None:
+                tick()
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def can_fork() -> bool:
+    """Whether forking a process that holds PyTorch is sound here: Linux without a GPU in use."""
+    from fewtune.backbones.precision import device
+
+    return sys.platform.startswith("linux") and device().type == "cpu"
+
+
+def _start(plan: Sequence[Run], context: Context) -> _Worker:
+    forking = multiprocessing.get_context("fork")
+    mine, theirs = forking.Pipe()
+    process = forking.Process(target=_work, args=(theirs, mine, plan, context), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, mine)
+
+
+def _work(pipe: Connection, parents_end: Connection, plan: Sequence[Run], context: Context) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    parents_end.close()
+    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        while (place := pipe.recv()) is not None:
+            pipe.send(_answer(plan[place], context))
+
+
+def _answer(run: Run, context: Context) -> Any:
+    try:
+        return carry_out(run, context)
+    except FewtuneError as error:
+        return type(error), str(error)
+
+
+def _receive(worker: _Worker) -> Outcome | None:
+    """The worker's outcome; None when it died. Raises what the run raised."""
+    try:
+        answer = worker.pipe.recv()
+    except (EOFError, ConnectionResetError):
+        return None
+    if isinstance(answer, Outcome):
+        return answer
+    kind, message = answer
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    raise error
+
+
+def _give(worker: _Worker, state: _Plan) -> None:
+    worker.place = state.waiting.popleft() if state.waiting else None
+    if worker.place is not None:
+        with contextlib.suppress(BrokenPipeError):  # it died idle: its silence is noticed when it is listened to
+            worker.pipe.send(worker.place)
+
+
+def _bury(worker: _Worker, workers: list[_Worker], state: _Plan, context: Context, tick: Tick | None) -> Outcome | None:
+    """Put a new worker in a dead one's place and its run back in the queue, or do the run here."""
+    place = worker.place
+    assert place is not None
+    _stop(worker)
+    state.deaths[place] = state.deaths.get(place, 0) + 1
+    fresh = _start(state.runs, context)
+    workers[workers.index(worker)] = fresh
+    outcome = None
+    if state.deaths[place] > MOST_DEATHS:
+        outcome = carry_out(state.runs[place], context, tick=tick)
+    else:
+        state.waiting.appendleft(place)
+    _give(fresh, state)
+    return outcome
+
+
+def _stop(worker: _Worker) -> None:
+    worker.pipe.close()
+    if worker.process.is_alive():
+        worker.process.terminate()
+    worker.process.join(timeout=5)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
