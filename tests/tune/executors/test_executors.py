@@ -82,3 +82,27 @@ class Failing(Majority):
     def fit(self, material: Material) -> Fitted:
         """Raise."""
         raise TrainingDiverged("on purpose")
+
+
+def test_a_run_left_over_is_that_of_a_full_plan_bit_for_bit():
+    """On a backbone large enough for PyTorch to share its sums among threads, which rounds them differently."""
+    import torch
+
+    from fewtune.backbones.load import load_encoder
+    from fewtune.methods.top_layers import TopLayers
+    from fewtune.testing.toys import toy_dataset
+
+    context = Context(toy_dataset(6), {"default": load_encoder()})
+    recipe = Recipe(TopLayers(least_steps=2, epochs=0.1))
+    splits = repeated_folds(context.labels.tolist(), folds=2, seed=0)
+    plan = [Run(recipe, split.train, split.test, seed) for seed, split in enumerate(splits)]
+    kept = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = dict(ForkedExecutor(2).execute(plan, context))
+        ((_, alone),) = ForkedExecutor(2).execute(plan[1:], context)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(kept)
+    np.testing.assert_array_equal(alone.probs, together[1].probs)
+    assert alone.log == together[1].log

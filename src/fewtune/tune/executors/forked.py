@@ -64,7 +64,7 @@ class ForkedExecutor(Executor):
         """Hand out runs to workers as they become idle; outcomes come in the order they are finished."""
         count = min(self.workers, len(plan))
         if count < 2:
-            yield from ((place, carry_out(run, context, tick=tick)) for place, run in enumerate(plan))
+            yield from ((place, _carry_out_here(run, context, tick)) for place, run in enumerate(plan))
             return
         for run in {run.recipe: run for run in plan}.values():
             if run.recipe.method.reads_text:
@@ -133,6 +133,20 @@ def _work(pipe: Connection, parents_end: Connection, plan: Sequence[Run], contex
             pipe.send(_answer(plan[place], context))
 
 
+def _carry_out_here(run: Run, context: Context, tick: Tick | None) -> Outcome:
+    """In this process, on one thread as in a worker: sums shared among threads round differently, and a run must not
+    depend on whether others were left to do beside it.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return carry_out(run, context, tick=tick)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _answer(run: Run, context: Context) -> Any:
     try:
         return carry_out(run, context)
@@ -171,7 +185,7 @@ def _bury(worker: _Worker, workers: list[_Worker], state: _Plan, context: Contex
     workers[workers.index(worker)] = fresh
     outcome = None
     if state.deaths[place] > MOST_DEATHS:
-        outcome = carry_out(state.runs[place], context, tick=tick)
+        outcome = _carry_out_here(state.runs[place], context, tick)
     else:
         state.waiting.appendleft(place)
     _give(fresh, state)
