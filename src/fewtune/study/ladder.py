@@ -112,7 +112,8 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
         judged = evaluator.judge(recipe)
     except BudgetSpent:
         evaluator.progress.finish("not judged: it would not fit the budget")
-        return Rung(recipe, reason="it could not be finished within the budget; what was done of it is kept for next time")
+        reason = "it could not be finished within the budget; what was done of it is kept for next time"
+        return Rung(recipe, reason=reason)
     except TrainingDiverged as error:
         evaluator.progress.finish("not judged: the loss diverged")
         return Rung(recipe, reason=str(error))
