@@ -8,12 +8,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewtune.methods.base import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 ABSENT_BIAS = -30.0
 """Logit offset of a class that had no row to learn from: its probability is nothing, not undefined."""
@@ -88,7 +93,8 @@ def fit_head(
     rows_ND = np.asarray(vectors_ND, dtype=np.float64)
     basis = _row_space(rows_ND)
     model = LogisticRegression(C=strength, max_iter=500)
-    with warnings.catch_warnings():
+    # The products are small: BLAS threads would spend their time waiting for one another (eight times slower here).
+    with warnings.catch_warnings(), _blas().limit(limits=1, user_api="blas"):
         # An unconverged fit at the largest strength is a usable fit; the inner choice of strength judges it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # With a row or two a class scikit-learn suspects a regression; ours is not one.
@@ -102,6 +108,15 @@ def fit_head(
     else:
         weight_CD[present], bias_C[present] = coefficients, model.intercept_
     return LinearHead(weight_CD, bias_C)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """The linear-algebra libraries that are loaded, looked up once."""
+    import sklearn.linear_model  # noqa: F401 -- loads them
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _row_space(rows_ND: FloatArray) -> FloatArray | None:

@@ -125,8 +125,10 @@ def _start(plan: Sequence[Run], context: Context) -> _Worker:
 
 def _work(pipe: Connection, parents_end: Connection, plan: Sequence[Run], context: Context) -> None:
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's and SciPy's own thread pools, which torch does not know of
     parents_end.close()
     with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         while (place := pipe.recv()) is not None:
