@@ -78,7 +78,8 @@ class Screen(Progress):
         console = Console(highlight=False)
         console.print(ladder_table(result))
         console.print(summary(result))
-        console.print(f"Page: {folder / 'report.html'}   Model: {folder / 'model'}", markup=False)
+        # Paths are for copying: never wrapped.
+        console.print(f"Page:  {folder / 'report.html'}\nModel: {folder / 'model'}", markup=False, soft_wrap=True)
 
 
 def screen(*, quiet: bool) -> Screen:
