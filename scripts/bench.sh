@@ -26,3 +26,11 @@ for rows in $ROWS; do
         done
     done
 done
+"$BIN/python" benchmarks/fewshot/table.py --rows 8
+"$BIN/python" benchmarks/fewshot/table.py --rows 64
+for design in given exchangeable; do
+    "$BIN/python" benchmarks/fewshot/believe.py --part coverage --design "$design" --data "$DATA" \
+        --out "benchmarks/fewshot/results/coverage-$design.json"
+done
+"$BIN/python" benchmarks/fewshot/believe.py --part shuffled --data "$DATA" \
+    --out benchmarks/fewshot/results/shuffled.json

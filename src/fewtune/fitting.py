@@ -11,7 +11,7 @@ from fewtune.data.checks import check_task
 from fewtune.data.splits import Split, merge_groups, repeated_folds
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
-from fewtune.report.result import build
+from fewtune.report.result import build, hardware, versions
 from fewtune.study.budget import Budget, parse
 from fewtune.study.evaluator import Evaluator
 from fewtune.study.ladder import ALWAYS, Climb, climb, default_rungs
@@ -57,7 +57,8 @@ def fit(
     store = RunStore(settings.out) if settings.out is not None else None
     evaluator = Evaluator(context, splits, store=store, budget=budget, progress=progress, seed=settings.seed)
     if store is not None:
-        store.write_json("study.json", {**settings.to_json(), "data": dataset.fingerprint, "splits": len(splits)})
+        about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
+        store.write_json("study.json", {**settings.to_json(), **about})
     _embed(context, progress)
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)

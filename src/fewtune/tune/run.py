@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +75,7 @@ class Context:
         return hashlib.sha256(plain.encode()).hexdigest()
 
     def key(self, run: Run) -> str:
-        """Hash of recipe, rows, seed and backbone: what is equal here is never computed twice."""
+        """Hash of recipe, rows, seed, backbone and arithmetic: what is equal here is never computed twice."""
         encoder = self.encoders.get(run.recipe.backbone)
         parts = [
             run.recipe.to_json(),
@@ -85,6 +85,7 @@ class Context:
             run.seed,
             run.watch,
             encoder.fingerprint if encoder is not None and run.recipe.method.reads_text else None,
+            arithmetic(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -102,6 +103,16 @@ class Context:
             groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
             seed=run.seed,
         )
+
+
+@lru_cache(maxsize=1)
+def arithmetic() -> tuple[str, ...]:
+    """What decides the bits of a result beside recipe and rows: a store never mixes results across these."""
+    from importlib.metadata import version
+
+    from fewtune.backbones.precision import detect, device
+
+    return (version("fewtune"), version("torch"), version("scikit-learn"), detect(), device().type)
 
 
 def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
