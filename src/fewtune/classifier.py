@@ -100,7 +100,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         DataError, UsageError : rows that make no task, with what to do.
         """
-        texts, labels = _texts(X), _labels(y, len(X))
+        texts = _texts(X)
+        labels = _labels(y, len(texts))
         self.classes_ = np.unique(labels)
         names = _names(self.classes_)
         spoken = dict(zip(self.classes_.tolist(), names, strict=True))
@@ -123,7 +124,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         settings = Settings(
             backbones=_backbones(self.backbone),
-            methods=None if self.methods is None else tuple(self.methods),
+            methods=_methods(self.methods),
             budget=self.budget,
             folds=self.folds,
             repeats=self.repeats,
@@ -213,6 +214,12 @@ def _backbones(given: Any) -> tuple[str, ...]:
     if not names:
         raise UsageError("backbone is an empty list. Name at least one, or leave it out for the default.")
     return tuple(str(name) for name in names)
+
+
+def _methods(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _seed(given: Any) -> int:

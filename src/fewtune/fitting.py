@@ -46,6 +46,7 @@ def fit(
 ) -> Fit:
     """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
     progress = progress or Progress()
+    settings.check_out()
     budget = Budget(parse(settings.budget), started=settings.started)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     clusters = duplicate_clusters(dataset.texts)

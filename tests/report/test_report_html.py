@@ -45,7 +45,7 @@ def test_the_verdict_is_the_heading(page: Page) -> None:
         "449 rows · 13 classes",
         "84.2 %",
         "80.3 – 88.1 % is the 95 % interval",
-        "Of 100 new texts like these, expect 80 to 88 to be labelled right.",
+        "Of every 100 new texts like these, 80 to 88 are labelled right on average.",
         "better , +70.8 points (+66.7 to +74.9)",
         "Label 100 more tickets.",
         "13.4 %",
@@ -238,7 +238,7 @@ def test_any_change_of_any_key_still_gives_a_page(change: str) -> None:
 def test_minimal_page_leaves_out_what_it_does_not_know() -> None:
     page = Page(render(results.minimal()))
     assert section_order(page) == ["ladder", "reproduce"]
-    assert "Of 100 new texts like these, expect 38 to 78" in page.text
+    assert "Of every 100 new texts like these, 38 to 78" in page.text
     assert not any(tag == "svg" for tag, _ in page.tags), "no score, no chart"
     for word in ("None", "nan", "undefined", "Undefined"):
         assert word not in page.text

@@ -36,7 +36,7 @@ def test_summary_says_the_verdict_the_number_what_next_and_where() -> None:
     text = printed(summary(results.full(), page=page))
     for said in (
         "Believe it: 84 % of new tickets are labelled right",
-        "Of 100 new texts like these, expect 80 to 88 to be labelled right.",
+        "Of every 100 new texts like these, 80 to 88 are labelled right on average.",
         "Accuracy 84.2 %, 95 % interval 80.3 – 88.1 %, by Contrastive tuning",
         "Against no training at all: better, +23.0 points.",
         "1. Check the 24 labels listed below.",

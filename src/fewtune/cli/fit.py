@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fewtune.errors import UsageError
+
 if TYPE_CHECKING:
     from fewtune.data.base import Dataset
 
@@ -28,7 +30,10 @@ def fit(
     backbone: Annotated[
         list[str] | None, typer.Option(help="Encoder folder or Hub name; several are rungs, smallest first.")
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Judge only these methods (several allowed).")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge these methods only, and what they are held against (majority, probe)."),
+    ] = None,
     budget: Annotated[str, typer.Option(help="Time to spend: 90s, 15m, 1h30m, or none.")] = DEFAULT_BUDGET,
     folds: Annotated[int | None, typer.Option(help="Cross-validation folds; chosen by size when not given.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times the folds are dealt anew.")] = None,
@@ -42,6 +47,10 @@ def fit(
     from fewtune.cli.screen import screen
     from fewtune.data.read import read
 
+    if not train.strip():
+        raise UsageError("TRAIN is empty. Give a file or a Hub dataset name.")
+    if out is not None and str(out) in ("", "."):
+        raise UsageError("--out names no folder of its own. Give a new one, such as runs/tickets.")
     drawn = screen(quiet=quiet)
     dataset = read(train, text=text, label=label, group=group)
     drawn.notes(dataset)

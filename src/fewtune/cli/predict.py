@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,49 +28,81 @@ def predict(
     from fewtune.model_folder import load
 
     rows = gather(texts or [], text)
+    if out is not None:
+        refuse_input(out, texts or [])
     model = load(folder)
-    columns = label(model, rows, probabilities=probabilities)
+    columns = {**rows.about, **label(model, rows.texts, probabilities=probabilities)}
+    if model.threshold is None:
+        typer.echo("No confidence was high enough in the fit to be trusted: every row is marked unsure.", err=True)
     if out is not None:
         from fewtune.data.write import write_table
 
-        typer.echo(f"{len(rows)} rows written to {write_table(out, columns)}", err=True)
+        typer.echo(f"{len(rows.texts)} rows written to {write_table(out, columns)}", err=True)
     else:
         show(columns, as_json=as_json)
 
 
-def gather(given: list[str], column: str | None) -> list[str]:
+@dataclass(frozen=True)
+class Rows:
+    """Texts to label, and the columns that lead back to where they came from."""
+
+    texts: list[str]
+    about: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def gather(given: list[str], column: str | None) -> Rows:
     """The texts meant by the arguments: a single existing file is read, `-` or nothing is standard input."""
     from fewtune.data.read import read
-    from fewtune.errors import EmptyData
+    from fewtune.errors import EmptyData, UsageError
 
     if given and given != ["-"]:
         if len(given) == 1 and _is_file(given[0]):
             dataset = read(given[0], text=column, labelled=False)
             for note in dataset.notes:
                 typer.echo(f"  · {note}", err=True)
-            return dataset.texts
-        return given
+            numbers, ids = [example.row for example in dataset], [example.id for example in dataset]
+            about: dict[str, list[Any]] = {"row": numbers}
+            return Rows(dataset.texts, about if ids == list(map(str, numbers)) else {**about, "id": ids})
+        for place, text in enumerate(given, 1):
+            if not text.strip():
+                raise UsageError(f"Text {place} is empty. Give texts, a file, or lines on standard input.")
+            if len(given) > 1 and _is_file(text, there=True):
+                raise UsageError(f"{text} is a file among other texts. Give one file alone, or texts alone.")
+        return Rows(given)
     if not given and sys.stdin.isatty():
         typer.echo("Type one text a line; end with Ctrl-D.", err=True)
     raw = sys.stdin.buffer.read().decode("utf-8", "replace")
     lines = [line for line in raw.splitlines() if line.strip()]
     if not lines:
         raise EmptyData("Standard input has no text.", remedy="Give texts, a file, or lines on standard input.")
-    return lines
+    return Rows(lines)
 
 
-def _is_file(text: str) -> bool:
+def refuse_input(out: Path, given: list[str]) -> None:
+    """Raises UsageError when the answer would replace the file that is asked about."""
+    from fewtune.errors import UsageError
+
+    for name in given:
+        if _is_file(name) and out.exists() and Path(name).exists() and out.samefile(name):
+            raise UsageError(f"--out {out} is the file that is read: its columns would be lost. Name another.")
+
+
+def _is_file(text: str, *, there: bool = False) -> bool:
     """Whether one argument is meant as a file: it is there, or is one word that ends as files of rows do."""
     from fewtune.data.read import SUFFIXES
 
+    if not text.strip():
+        return False
     try:
-        return Path(text).exists() or (Path(text).suffix.lower() in SUFFIXES and not any(map(str.isspace, text)))
+        if Path(text).exists() or there:
+            return Path(text).exists()
+        return Path(text).suffix.lower() in SUFFIXES and not any(map(str.isspace, text))
     except (OSError, ValueError):  # a long text is no file name
         return False
 
 
 def label(model: Model, texts: list[str], *, probabilities: bool) -> dict[str, list[Any]]:
-    """Columns of the answer: text, label, probability, and whether it is sure enough where a threshold is known."""
+    """Columns of the answer: text, label, probability, and whether it is sure enough (never, without a threshold)."""
     probs_NC = model.predict_proba(texts)
     best_N = probs_NC.argmax(1)
     columns: dict[str, list[Any]] = {
@@ -77,8 +110,8 @@ def label(model: Model, texts: list[str], *, probabilities: bool) -> dict[str, l
         "label": [model.classes[int(place)] for place in best_N],
         "probability": [round(float(value), 6) for value in probs_NC.max(1)],
     }
-    if model.threshold is not None:
-        columns["sure"] = [bool(value >= model.threshold) for value in probs_NC.max(1)]
+    sure_from = 2.0 if model.threshold is None else model.threshold
+    columns["sure"] = [bool(value >= sure_from) for value in probs_NC.max(1)]
     if probabilities:
         for place, name in enumerate(model.classes):
             columns[f"p({name})"] = [round(float(value), 6) for value in probs_NC[:, place]]
@@ -92,6 +125,6 @@ def show(columns: dict[str, list[Any]], *, as_json: bool) -> None:
         if as_json:
             typer.echo(json.dumps(answer, ensure_ascii=False))
         else:
-            flat = " ".join(str(answer["text"]).split())
-            mark = "" if answer.get("sure", True) else "\t(unsure)"
-            typer.echo(f"{answer['label']}\t{answer['probability']:.3f}\t{flat}{mark}")
+            name, flat = (" ".join(str(answer[key]).split()) for key in ("label", "text"))
+            mark = "" if answer["sure"] else "\t(unsure)"
+            typer.echo(f"{name}\t{answer['probability']:.3f}\t{flat}{mark}")

@@ -11,7 +11,8 @@ MOST = 6
 
 def advise(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
     """At most six pieces of advice, each with its reason."""
-    found = [*_trust(verdict), *_leaks(result), *_labels(result), *_more_rows(result), *_classes(result)]
+    found = [*_conflicts(result), *_trust(verdict), *_leaks(result), *_labels(result)]
+    found += [*_more_rows(result), *_classes(result)]
     return ([*found, *_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
 
 
@@ -19,15 +20,27 @@ def _advice(do: str, why: str) -> dict[str, str]:
     return {"do": do, "why": why}
 
 
+def _conflicts(result: dict[str, Any]) -> list[dict[str, str]]:
+    rows = result["data"].get("conflicting", 0)
+    if not rows:
+        return []
+    return [
+        _advice(
+            f"Settle the {rows} rows that say the same as another but carry another label.",
+            "No model can be right on both; the page lists them among its data notes.",
+        )
+    ]
+
+
 def _trust(verdict: dict[str, Any]) -> list[dict[str, str]]:
     against = verdict.get("against_majority")
     if against is None or against["verdict"] == "better":
         return []
-    needed = against.get("rows_needed")
-    rows = f"about {needed} labelled rows in all" if needed else "more labelled rows"
+    needed, size = against.get("rows_needed"), 100 * against.get("rows_needed_for", 0)
+    rows = f" About {needed} rows in all would tell a difference of {size:.0f} points." if needed else ""
     return [
         _advice(
-            f"Check that the labels follow from the text, then label more: {rows}.",
+            f"Check that the labels follow from the text before labelling more.{rows}",
             "The model cannot be told apart from always answering the commonest class.",
         )
     ]
@@ -37,6 +50,13 @@ def _leaks(result: dict[str, Any]) -> list[dict[str, str]]:
     test = result.get("test")
     if not test or not test["leaks"]:
         return []
+    if len(test["leaks"]) == test["rows"]:
+        return [
+            _advice(
+                "Give another test file: every row of this one also stands in the training file.",
+                "Its score says how much was remembered, nothing about new texts.",
+            )
+        ]
     return [
         _advice(
             f"Take the {len(test['leaks'])} test rows that also stand in the training file out of the test file.",
@@ -69,10 +89,12 @@ def _more_rows(result: dict[str, Any]) -> list[dict[str, str]]:
                 "The learning curve still climbs.",
             )
         ]
+    if any(one["rows"] < FEW_ROWS for one in result["classes"]):
+        return []  # the small classes are what to label, and are named
     return [
         _advice(
-            "Do not label more of the same: correct labels or add hard cases instead.",
-            f"The learning curve is nearly flat ({100 * gain:+.1f} points expected from twice the rows).",
+            "More rows of the same kind will bring little: add hard cases instead.",
+            f"The learning curve is nearly flat ({100 * gain + 0.0:+.1f} points expected from twice the rows).",
         )
     ]
 

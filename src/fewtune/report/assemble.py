@@ -114,8 +114,18 @@ def against_majority(oof: OutOfFold) -> dict[str, Any]:
 
 
 def _plain(found: Comparison, name: str) -> dict[str, Any]:
-    keys = ("difference", "low", "high", "p", "verdict", "rows_needed")
+    keys = ("difference", "low", "high", "p", "verdict", "rows_needed", "rows_needed_for")
     return {"other": name, **{key: getattr(found, key) for key in keys}}
+
+
+def shown(judged: Judged) -> OutOfFold:
+    """What a rung is shown and compared by: for the majority rung, the shares of all rows (see `against_majority`)."""
+    oof = judged.oof
+    if judged.recipe.method.name != "majority":
+        return oof
+    shares_C = np.bincount(oof.labels_N, minlength=oof.probs_MC.shape[1]) / len(oof.labels_N)
+    probs = tuple(np.tile(shares_C, (len(rows), 1)) for rows in oof.held_out)
+    return OutOfFold(oof.labels_N, oof.held_out, probs, oof.groups)
 
 
 def ladder(climb: Climb, encoders: dict[str, str]) -> list[dict[str, Any]]:
@@ -148,7 +158,7 @@ def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
     return entry | {
         "seconds": round(rung.judged.seconds, 2),
         "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
-        "cv": scores(rung.judged.oof, draws=200),
+        "cv": scores(shown(rung.judged), draws=200),
         "reseeded": sum(log.reseeded for _, log in logs),
         "notes": notes,
         "curves": curves[:1],
@@ -165,7 +175,7 @@ def _tally(notes: Sequence[str]) -> list[str]:
 def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if below is not None and below.judged is not None:
-        found["against_below"] = against(judged, below.judged, below.recipe.method.name)
+        found["against_below"] = against(judged, shown(below.judged), below.recipe.method.name)
     if judged is not judged_rung(climb, "majority"):
         found["against_majority"] = against_majority(judged.oof)
     zero_shot = judged_rung(climb, "zero_shot")
@@ -247,11 +257,11 @@ def verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"against_majority": against_majority(climb.headline)}
     if zero_shot is not None:
         found["against_zero_shot"] = against(climb.headline, zero_shot, "zero_shot")
-    found["sentence"] = _sentence(climb, result["winner"], found)
+    found["sentence"] = _sentence(result["winner"], found, result.get("test"))
     return found | {"advice": advise(result, found)}
 
 
-def _sentence(climb: Climb, winning: dict[str, Any], found: dict[str, Any]) -> str:
+def _sentence(winning: dict[str, Any], found: dict[str, Any], test: dict[str, Any] | None) -> str:
     accuracy = winning["cv"]["accuracy"]
     percent = [100 * accuracy[key] for key in ("mean", "low", "high")]
     told = f"{percent[0]:.1f} % of new texts right ({percent[1]:.1f} to {percent[2]:.1f})"
@@ -263,10 +273,26 @@ def _sentence(climb: Climb, winning: dict[str, Any], found: dict[str, Any]) -> s
     sentence = f"{winning['title']}: expect {told}, better than the majority class"
     zero_shot = found.get("against_zero_shot")
     if zero_shot is None:
-        return sentence + "."
-    if zero_shot["verdict"] == BETTER:
-        return sentence + " and than zero-shot."
-    return sentence + f"; against zero-shot with no labels at all: {zero_shot['verdict']}."
+        sentence += "."
+    elif zero_shot["verdict"] == BETTER:
+        sentence += " and than zero-shot."
+    else:
+        sentence += f"; against zero-shot with no labels at all: {zero_shot['verdict']}."
+    return sentence + _test_clause(test, accuracy)
+
+
+def _test_clause(test: dict[str, Any] | None, claimed: dict[str, float]) -> str:
+    """What the person's own test file says of it, where the two cannot both be right."""
+    if test is None:
+        return ""
+    found = (test.get("without_leaks") or test)["accuracy"]
+    if found["low"] <= claimed["high"] and claimed["low"] <= found["high"]:
+        return ""
+    side = "lower" if found["mean"] < claimed["mean"] else "higher"
+    return (
+        f" The test file says otherwise: {100 * found['mean']:.1f} % right, clearly {side}; its rows are of another "
+        "kind than the training rows."
+    )
 
 
 def unsure(climb: Climb, dataset: Dataset, temperature: float) -> list[dict[str, Any]]:

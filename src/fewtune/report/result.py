@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewtune.audit.duplicates import conflicts
 from fewtune.audit.label_errors import label_errors
 from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fewtune.study.settings import Settings
     from fewtune.tune.run import Context
 
+CONFLICTS_NAMED = 10
 PACKAGES = ("fewtune", "torch", "transformers", "peft", "scikit-learn", "numpy", "cleanlab")
 
 
@@ -86,6 +88,10 @@ def _data(context: Context, clusters: list[int], unlabelled_source: str | None) 
     if truncated:
         limit = _first(context)[0].max_tokens
         notes.append(f"{truncated} texts are longer than the backbone reads ({limit} tokens) and were cut there.")
+    torn = conflicts(dataset.texts, dataset.labels, clusters)
+    for conflict in torn[:CONFLICTS_NAMED]:
+        rows = ", ".join(str(dataset.examples[row].row) for row in conflict.rows[:6])
+        notes.append(f"Rows {rows} say the same or nearly so, with different labels.")
     repeated = sum(count - 1 for count in Counter(clusters).values())
     if repeated:
         notes.append(f"{repeated} rows repeat another word for word or nearly so; copies never stand on both sides.")
@@ -95,6 +101,7 @@ def _data(context: Context, clusters: list[int], unlabelled_source: str | None) 
         "label_column": dataset.label_column,
         "notes": notes,
         "duplicates": repeated,
+        "conflicting": sum(len(conflict.rows) for conflict in torn),
         "truncated": truncated,
         "unlabelled": {"source": unlabelled_source or "memory", "rows": len(context.unlabelled)}
         if context.unlabelled

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fewtune.report.sections import decision
-from fewtune.report.words import NBSP, Comparison
+from fewtune.report.words import NBSP, Comparison, Range, interval, share
 
 _STYLES = {"better": "green", "worse": "red", "unclear": "dim"}
 _SPELT = {NBSP: " ", "−": "-", "\n": " ", "\t": " "}
@@ -76,6 +76,9 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
     if head["accuracy"]:
         parts.append(_plain(f"{head['words']}"))
         parts.append(_plain(f"Accuracy {head['accuracy']}, 95 % interval {head['range']}, by {head['winner']}."))
+    tested = result.get("test")
+    if isinstance(tested, Mapping):
+        parts.append(_plain(_tested(tested)))
     for words, found in head["against"]:
         parts.append(_plain(f"Against {words}: ").append_text(_compared(found)).append("."))
     if advice:
@@ -84,6 +87,16 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
         # Folded, never cropped: a path that lost its end leads nowhere.
         parts += [Text(), Text("The whole report:"), Text(f"  {page}", overflow="fold")]
     return Group(*parts)
+
+
+def _tested(test: Mapping[str, Any]) -> str:
+    """The score on the person's own test file, without the rows that leaked where there are any."""
+    clean, leaks = test.get("without_leaks"), len(test.get("leaks") or ())
+    found = Range.of((clean or test).get("accuracy"))
+    told = f"On the test file: {share(found.mean if found else None)}, {interval(found)}"
+    if not leaks:
+        return told + "."
+    return told + (f", {leaks} leaked rows left out." if clean else f"; all {leaks} rows are training rows.")
 
 
 def _steps(advice: list[dict[str, str]]) -> RenderableType:

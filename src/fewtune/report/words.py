@@ -139,7 +139,12 @@ def of_hundred(accuracy: Range) -> str:
     """The headline interval as a frequency: the form people misread least."""
     low, high = (min(100, max(0, round(100 * bound))) for bound in (accuracy.low, accuracy.high))
     expected = f"about {low}" if low == high else f"{low} to {high}"
-    return f"Of 100 new texts like these, expect {expected} to be labelled right."
+    return f"Of every 100 new texts like these, {expected} are labelled right on average."
+
+
+def _rows_needed(rows: float, size: float | None) -> str:
+    of = "" if size is None else f" a difference of {100 * size:.0f} points"
+    return f"about {count(rows)} rows in all would tell{of}"
 
 
 def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
@@ -159,7 +164,7 @@ def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
         other=titles.get(other, other),
         difference="" if difference is None else f"{signed(difference)}{NBSP}points",
         between="" if low is None or high is None else f"{signed(low)} to {signed(high)}",
-        remedy="" if kind != "unclear" or needed is None else f"about {count(needed)} rows in all would tell",
+        remedy=_rows_needed(needed, finite(value.get("rows_needed_for"))) if kind == "unclear" and needed else "",
     )
 
 

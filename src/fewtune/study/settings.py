@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,20 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.abstain <= 1:
             raise UsageError(f"--abstain is a precision between 0 and 1, not {self.abstain}.")
-        if self.folds is not None and self.folds < 2:
-            raise UsageError(f"folds must be 2 or more, not {self.folds}.")
-        if self.repeats is not None and self.repeats < 1:
-            raise UsageError(f"repeats must be 1 or more, not {self.repeats}.")
+        _whole("folds", self.folds, least=2)
+        _whole("repeats", self.repeats, least=1)
+        _whole("seed", self.seed, least=0)
         for name in self.methods or ():
             method_class(name)
+        parse(self.budget)
+
+    def check_out(self) -> None:
+        """Raises UsageError when `out` holds files that are not a fit's: they could be overwritten."""
+        if self.out is None or not self.out.is_dir():
+            return
+        found = {path.name for path in self.out.iterdir() if not path.name.startswith(".")}
+        if found - {"arrays"} and not _is_study(self.out / "study.json"):
+            raise UsageError(f"{self.out} holds files that no fit wrote ({min(found)}). Name a new folder with --out.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `study.json`."""
@@ -44,3 +53,18 @@ class Settings:
             "methods": None if self.methods is None else list(self.methods),
             "budget_seconds": parse(self.budget),
         }
+
+
+def _whole(name: str, value: Any, *, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name} must be a whole number, {least} or more, not {value!r}.")
+
+
+def _is_study(path: Path) -> bool:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(plain, dict) and "backbones" in plain and "seed" in plain

@@ -139,8 +139,8 @@ def advising(folder: Path) -> Iterator[None]:
     """Turns the operating system's refusals into errors that say what to do."""
     try:
         yield
-    except FileExistsError as error:
-        raise StoreError(f"{folder} is a file, not a folder. Give another --out.") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(f"{folder} is a file, not a folder, or lies inside one. Give another --out.") from error
     except PermissionError as error:
         raise StoreError(f"{folder} cannot be written: no permission. Give another --out.") from error
     except OSError as error:

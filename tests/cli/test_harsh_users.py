@@ -1,0 +1,93 @@
+"""What a hurried person does, and what must not happen then."""
+
+import json
+
+import pytest
+from conftest import write_csv  # the conftest beside this file
+from test_fit_command import clear
+
+from fewtune.report.advice import advise
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seed", "-1"], "seed must be a whole number, 0 or more"),
+        (["--folds", "1"], "folds must be"),
+        (["--repeats", "0"], "repeats must be"),
+        (["--out", ""], "no folder of its own"),
+        (["--out", "."], "no folder of its own"),
+    ],
+)
+def test_options_that_cannot_be_meant(fewtune, toys_csv, quick, options, said):
+    clear(fewtune("fit", toys_csv, *quick, *options), 2, said)
+
+
+def test_a_folder_with_other_files_is_not_written_to(fewtune, toys_csv, quick, tmp_path):
+    (tmp_path / "result.json").write_text('{"mine": 1}')
+    clear(fewtune("fit", toys_csv, *quick, "--out", tmp_path), 2, "no fit wrote")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert json.loads((tmp_path / "result.json").read_text()) == {"mine": 1}
+
+
+def test_predictions_do_not_replace_their_own_rows(fewtune, result_folder, tmp_path):
+    rows = write_csv(tmp_path / "rows.csv", [("a", "the dog"), ("b", "red")], header=("id", "text"))
+    before = rows.read_bytes()
+    clear(fewtune("predict", result_folder, rows, "--out", rows), 2, "would be lost")
+    assert rows.read_bytes() == before
+
+
+def test_predictions_lead_back_to_their_rows(fewtune, result_folder, tmp_path):
+    rows = write_csv(tmp_path / "rows.csv", [("a", "the dog"), ("b", " "), ("c", "red")], header=("id", "text"))
+    answer = fewtune("predict", result_folder, rows, "--json")
+    found = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(row["row"], row["id"]) for row in found] == [(1, "a"), (3, "c")]
+
+
+def test_every_row_says_whether_it_is_sure(fewtune, result_folder):
+    found = [
+        json.loads(line) for line in fewtune("predict", result_folder, "the dog", "zzz", "--json").out.splitlines()
+    ]
+    assert all(isinstance(row["sure"], bool) for row in found)
+
+
+def test_a_file_among_texts_and_an_empty_text(fewtune, result_folder, toys_csv):
+    clear(fewtune("predict", result_folder, "a dog", toys_csv), 2, "one file alone")
+    clear(fewtune("predict", result_folder, ""), 2, "is empty")
+    clear(fewtune("fit", " "), 2, "TRAIN is empty")
+
+
+def test_the_test_score_is_on_the_screen(fewtune, toys_csv, quick, tmp_path):
+    wrong = write_csv(tmp_path / "test.csv", [(f"the dog {n} barked", "tool") for n in range(40)])
+    labels = {line.rsplit(",", 1)[1].strip() for line in toys_csv.read_text().splitlines()[1:]}
+    if "tool" not in labels:
+        wrong = write_csv(tmp_path / "test.csv", [(f"the dog {n} barked", sorted(labels)[-1]) for n in range(40)])
+    answer = fewtune("fit", toys_csv, *quick, "--test", wrong, "--out", tmp_path / "fit")
+    assert answer.code == 0, answer.err
+    assert "On the test file:" in answer.out
+
+
+def test_the_same_text_with_two_labels_is_the_first_advice(fewtune, quick, tmp_path):
+    rows = [(f"text number {n} about a dog", label) for n in range(12) for label in ("cat", "dog")]
+    answer = fewtune("fit", write_csv(tmp_path / "torn.csv", rows), *quick, "--out", tmp_path / "fit", "--json")
+    assert answer.code == 0, answer.err
+    result = json.loads(answer.out)
+    assert result["data"]["conflicting"] == 24
+    assert "another label" in result["verdict"]["advice"][0]["do"]
+    assert "no better than the majority class" in result["verdict"]["sentence"]
+
+
+def test_the_majority_rung_is_what_the_verdict_is_held_against(fewtune, result_folder):
+    result = json.loads((result_folder / "result.json").read_text())
+    largest = max(one["rows"] for one in result["classes"]) / result["rows"]
+    majority = next(rung for rung in result["ladder"] if rung["name"] == "majority")
+    assert majority["cv"]["accuracy"]["mean"] == pytest.approx(largest)
+    headline = result["winner"]["cv"]["accuracy"]["mean"]
+    assert result["verdict"]["against_majority"]["difference"] == pytest.approx(headline - largest)
+
+
+def test_a_test_file_of_training_rows_says_nothing(fewtune, toys_csv, quick, tmp_path):
+    answer = fewtune("fit", toys_csv, *quick, "--test", toys_csv, "--out", tmp_path / "fit", "--json")
+    result = json.loads(answer.out)
+    assert len(result["test"]["leaks"]) == result["test"]["rows"]
+    assert any("another test file" in one["do"] for one in advise(result, result["verdict"]))
