@@ -39,7 +39,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/fewtune fit examples/tickets.csv --unlabelled examples/tickets_unlabelled.csv \
-		--test examples/tickets_test.csv --budget 3m --out demo/tickets
+		--test examples/tickets_test.csv --budget 4m --out demo/tickets
 	@echo
 	$(BIN)/fewtune predict demo/tickets \
 		"my thermostat has dropped off the wifi again" "I was charged twice this month"

@@ -103,8 +103,9 @@ class Body(nn.Module):
         lengths = [len(ids) for ids in tokens]
         budget = max(CHUNK_TOKENS, sum(lengths) // 2)
         pooled: dict[int, torch.Tensor] = {}
-        for rows in batches.by_length(lengths, token_budget=budget):
-            pooled.update(zip(rows.tolist(), self._chunk([unique[row] for row in rows]), strict=True))
+        with compute_precision():  # around all chunks: the weights are cast once, not once a chunk
+            for rows in batches.by_length(lengths, token_budget=budget):
+                pooled.update(zip(rows.tolist(), self._chunk([unique[row] for row in rows]), strict=True))
         place = {text: row for row, text in enumerate(unique)}
         return torch.stack([pooled[place[text]] for text in texts])
 

@@ -45,7 +45,7 @@ PRIORS: dict[str, Prior] = {
     "zero_shot": Prior(-0.15, 0.20, "vague: a label a class usually beats none"),
     "probe": Prior(0.0, 0.0, "the reference"),
     "self_training": Prior(0.01, 0.03, "self-training on sentence embeddings, small gains with a guard"),
-    "contrastive": Prior(0.06, 0.045, "SetFit against its own frozen probe: +4 to +11 on four sets, -0.3 on one"),
+    "contrastive": Prior(0.06, 0.04, "SetFit against its own frozen probe: +4 to +11 on four sets, -0.3 on one"),
     "lora": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "top_layers": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "full": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
