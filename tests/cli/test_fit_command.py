@@ -298,5 +298,5 @@ def test_a_full_disk_then_room_again(fewtune, toys_csv, quick, tmp_path):
 def test_a_folder_of_ones_own_called_model_is_not_deleted(fewtune, toys_csv, quick, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "thesis.txt").write_text("years of work")
-    clear(fewtune("fit", toys_csv, *quick, "--out", tmp_path), 1, "would delete")
+    clear(fewtune("fit", toys_csv, *quick, "--out", tmp_path), 2, "no fit wrote")
     assert (tmp_path / "model" / "thesis.txt").read_text() == "years of work"

@@ -60,7 +60,7 @@ def test_range_of_something_incomplete_is_none(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.784, 0.887, "expect 78 to 89 to"), (0.84, 0.844, "expect about 84 to"), (-0.1, 1.2, "expect 0 to 100 to")],
+    [(0.784, 0.887, "texts like these, 78 to 89 are"), (0.84, 0.844, "about 84 are"), (-0.1, 1.2, "0 to 100 are")],
 )
 def test_of_hundred(low: float, high: float, expected: str) -> None:
     assert expected in of_hundred(Range(0.84, low, high))
