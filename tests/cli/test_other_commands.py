@@ -223,6 +223,8 @@ def start(toys_csv, tiny_folders, folder):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A background job of a shell has the signal ignored, and so have its children: a gate may well be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     return command, process
 
