@@ -7,7 +7,6 @@ temperature). Safetensors only: a pickle among the weights is refused.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -221,8 +220,3 @@ def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:
         max_tokens=encoder.max_tokens,
         folder=encoder.folder,
     )
-
-
-def with_calibration(model: Model, temperature: float, threshold: float | None) -> Model:
-    """The same model at another temperature."""
-    return dataclasses.replace(model, temperature=temperature, threshold=threshold)

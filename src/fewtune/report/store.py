@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from fewtune.data.files import written_whole
 from fewtune.errors import StoreError
 
 FORMAT = 1
@@ -60,18 +60,9 @@ def read_result(folder: Path) -> dict[str, Any]:
 def write_whole(path: Path, text: str) -> None:
     """Write UTF-8 so that `path` is never seen half written; what UTF-8 cannot hold becomes `?`."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode("utf-8", "replace"))
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes a file only its owner can read; a page is meant to be passed on.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with written_whole(path) as file:
+            os.fchmod(file.fileno(), 0o644)  # whatever the umask: a page is meant to be passed on
+            file.write(text.encode("utf-8", "replace"))
     except OSError as error:
         advice = "Check the disk space and the folder's permissions."
         raise StoreError(f"{path} cannot be written: {error.strerror}. {advice}") from error

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fewtune.data.files import written_whole
 from fewtune.errors import StoreError
 from fewtune.methods.base import TrainingLog
 from fewtune.tune.run import Outcome
@@ -59,10 +60,8 @@ class RunStore:
     def put(self, key: str, outcome: Outcome, about: dict[str, Any]) -> None:
         """Keep a finished run; `about` is what a person wants to read in the list of runs."""
         with advising(self.folder):
-            with atomically(self._array(key)) as temporary, temporary.open("wb") as file:
+            with written_whole(self._array(key)) as file:
                 np.savez(file, probs=outcome.probs)
-                file.flush()
-                os.fsync(file.fileno())
             log = None if outcome.log is None else dataclasses.asdict(outcome.log)
             line = {"key": key, **about, "seconds": outcome.seconds, "notes": list(outcome.notes), "log": log}
             line["trainable_parameters"] = outcome.trainable_parameters
@@ -83,15 +82,9 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole or not at all: temporary, fsync, rename."""
-    with (
-        advising(path.parent),
-        atomically(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogatepass") as file,
-    ):
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a text file whole or not at all."""
+    with advising(path.parent), written_whole(path) as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
     return path
 
 
@@ -121,17 +114,6 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, renamed onto it at the end, removed on any error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
