@@ -11,6 +11,8 @@ SETS=${SETS:-trec emotion sst2 ag_news sms_spam banking77}
 ROWS=${ROWS:-8 64}
 DRAWS=${DRAWS:-0 1 2 3 4}
 
+"$BIN/python" benchmarks/parts/speed.py
+
 if [ ! -d "$DATA" ]; then
     echo "Benchmarks skipped: there is no folder $DATA."
     echo "Give the folder of the few-shot sets (SET/ROWS-DRAW/train.csv, SET/test.csv): make bench DATA=folder"
