@@ -23,6 +23,7 @@ ORDER = [
     "model_folder",
     "report",
     "fitting",
+    "auditing",
     "classifier",
     "cli",
     "testing",

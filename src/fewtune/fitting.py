@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewtune.audit.duplicates import duplicate_clusters
+from fewtune.audit.duplicates import duplicate_clusters, groups_of
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_task
-from fewtune.data.splits import Split, merge_groups, repeated_folds
+from fewtune.data.splits import Split, repeated_folds
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
@@ -50,8 +50,7 @@ def fit(
     budget = Budget(parse(settings.budget), started=settings.started)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     clusters = duplicate_clusters(dataset.texts)
-    given = [example.group for example in dataset]
-    groups = merge_groups(given if any(group is not None for group in given) else None, clusters)
+    groups = groups_of(dataset, clusters)
     encoders = _load(settings.backbones, progress)
     context = Context(dataset, encoders, groups, tuple(dict.fromkeys(unlabelled)))
     splits = choose_splits(context, settings)

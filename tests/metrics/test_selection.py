@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 from metrics_worlds import World, cross_validate, make_splits

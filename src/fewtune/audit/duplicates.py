@@ -28,6 +28,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewtune.data.base import Dataset
+from fewtune.data.splits import merge_groups
+
 Kind = Literal["exact", "normalised", "near"]
 Indices = NDArray[np.int64]
 
@@ -79,6 +82,13 @@ def duplicate_clusters(texts: Sequence[str]) -> list[int]:
             parent[max(root(left), root(right))] = min(root(left), root(right))
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(key), len(numbers)) for key in keys]
+
+
+def groups_of(dataset: Dataset, clusters: Sequence[int] | None = None) -> list[int]:
+    """For each row what no split may part it from: its given group merged with its cluster of copies."""
+    given = [example.group for example in dataset]
+    clusters = duplicate_clusters(dataset.texts) if clusters is None else clusters
+    return merge_groups(given if any(group is not None for group in given) else None, clusters)
 
 
 def overlap(train_texts: Sequence[str], test_texts: Sequence[str]) -> list[Overlap]:

@@ -94,6 +94,14 @@ class Encoder:
                 self._tokens[text] = list(ids)
         return [self._tokens[text] for text in texts]
 
+    def full_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text were nothing cut; of a text beyond any model's reach, an estimate from its beginning."""
+        most = self.max_tokens * LONGEST_CHARACTERS_PER_TOKEN
+        unique = list(dict.fromkeys(texts))
+        coded = self.tokenizer([encodable(text[:most]) for text in unique])["input_ids"] if unique else []
+        lengths = {t: round(len(ids) * max(1.0, len(t) / most)) for t, ids in zip(unique, coded, strict=True)}
+        return [lengths[text] for text in texts]
+
     def embed(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Vectors:
         """[N, D] unit-length embeddings from the frozen backbone; `progress` is told of each batch's size."""
         return np.ascontiguousarray(self._both(texts, progress)[:, 1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -32,6 +32,8 @@ class Example:
     """The `id` of the example this one was made from, when `origin` is not `given`."""
     row: int = 0
     """1-based number of the data row it came from; 0 when it came from no file."""
+    fields: Mapping[str, str | None] = field(default_factory=dict, compare=False, repr=False)
+    """The row's other columns, read by nothing that learns: checks look there for what gives a label away."""
 
 
 @dataclass(frozen=True)

@@ -186,8 +186,16 @@ def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Exam
     ids, repeated = _ids(table, columns.id, kept)
     if repeated:
         notes.append(f"{repeated} repeated ids in column {columns.id!r} are made unique by a suffix (#2, #3, …).")
+    others = [name for name in table.columns if name not in (columns.text, columns.label, columns.id)]
     examples = [
-        Example(texts[place], labels[place], id=name, group=groups[place], row=table.rows[place])
+        Example(
+            texts[place],
+            labels[place],
+            id=name,
+            group=groups[place],
+            row=table.rows[place],
+            fields={other: _stripped(table.columns[other][place]) for other in others},
+        )
         for place, name in zip(kept, ids, strict=True)
     ]
     return examples, notes

@@ -1,0 +1,8 @@
+"""Every check, in the order of the report."""
+
+from __future__ import annotations
+
+from fewtune.audit.base import Check
+from fewtune.audit.copies import Copies
+
+CHECKS: tuple[type[Check], ...] = (Copies,)
