@@ -435,3 +435,28 @@ def test_a_dataset_says_how_it_was_read(put):
     assert isinstance(dataset, Dataset)
     assert dataset.source.endswith("rows.csv")
     assert {"Delimiter: comma.", "Text column: 'text'.", "Label column: 'label'."} <= set(dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "labels"),
+    [
+        ("a.csv", "text,label\nred,x\nblue,x\ngreen,\n", ["red", "blue"], ["x", "x"]),
+        ("a.csv", "text,label\nred,\nblue,\n", ["red", "blue"], [None, None]),
+        ("a.csv", "text\nred\nblue\n", ["red", "blue"], [None, None]),
+        ("a.txt", "red, white\nblue\n", ["red, white", "blue"], [None, None]),
+        ("a.txt", "text\tlabel\nred\tx\nblue\ty\n", ["red", "blue"], ["x", "y"]),
+        ("a.csv", "text,label\nred,1.25\nred,3.5\n", ["red", "red"], ["1.25", "3.5"]),
+    ],
+)
+def test_rows_to_look_at_need_no_labels_and_make_no_task(tmp_path, name, content, texts, labels):
+    (tmp_path / name).write_text(content)
+    dataset = read(tmp_path / name, labelled=None)
+    assert dataset.texts == texts
+    assert [example.label for example in dataset] == labels
+
+
+def test_rows_to_look_at_ask_where_two_columns_could_be_the_label(tmp_path):
+    (tmp_path / "a.csv").write_text("text,topic,intent\n" + "some words here,a,b\n" * 4)
+    with pytest.raises(ColumnError, match="--label COLUMN"):
+        read(tmp_path / "a.csv", labelled=None)
+    assert read(tmp_path / "a.csv", labelled=False).label_column is None

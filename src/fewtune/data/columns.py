@@ -23,9 +23,9 @@ class Columns:
 
 
 def choose_columns(
-    table: Table, *, text: str | None, label: str | None, group: str | None, id: str | None, labelled: bool
+    table: Table, *, text: str | None, label: str | None, group: str | None, id: str | None, labelled: bool | None
 ) -> Columns:
-    """Choose the columns of `table`.
+    """Choose the columns of `table`. `labelled` None: a label column is looked for, and need not be there.
 
     Raises
     ------
@@ -49,12 +49,14 @@ def choose_columns(
         raise ColumnError(what, file=table.source, remedy=_listing(table))
     free = [name for name in table.columns if name not in given.values()]
     chosen_label = given.get("label")
-    if chosen_label is None and labelled:
+    seeks_label = chosen_label is None and labelled is not False
+    if seeks_label:
         chosen_label = _by_name(table, free, LABEL_TIERS, "label")
         chosen_label = chosen_label and _readable(table, chosen_label)
-    chosen_text = given.get("text") or _text_column(table, [name for name in free if name != chosen_label], labelled)
-    if chosen_label is None and labelled:
-        chosen_label = _label_column(table, [name for name in free if name != chosen_text])
+    others = [name for name in free if name != chosen_label]
+    chosen_text = given.get("text") or _text_column(table, others, bool(labelled))
+    if seeks_label and chosen_label is None:
+        chosen_label = _label_column(table, [name for name in free if name != chosen_text], needed=labelled is True)
     columns = Columns(chosen_text, chosen_label, given.get("group"), given.get("id") or _id_column(table, free))
     if columns.id in (columns.text, columns.label):
         columns.id = None
@@ -131,8 +133,8 @@ def _mean_length(cells: Sequence[Cell]) -> float:
     return sum(filled) / max(1, len(filled))
 
 
-def _label_column(table: Table, names: Sequence[str]) -> str:
-    """The one column left, else the one column with few distinct values."""
+def _label_column(table: Table, names: Sequence[str], *, needed: bool) -> str | None:
+    """The one column left, else the one column with few distinct values; an error where one is needed and none is."""
     names = [name for name in names if _has_cells(table, name) and plain(name) not in ID_NAMES]
     if len(names) == 1:
         return names[0]
@@ -141,6 +143,8 @@ def _label_column(table: Table, names: Sequence[str]) -> str:
         return few[0]
     if few:
         raise _ambiguous(table, few, "label")
+    if not needed:
+        return None
     what = "No column can be recognised as the label."
     if len(table.columns) == 1:
         what = (

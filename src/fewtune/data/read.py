@@ -47,7 +47,7 @@ def read(
     label: str | None = None,
     group: str | None = None,
     id: str | None = None,
-    labelled: bool = True,
+    labelled: bool | None = True,
 ) -> Dataset:
     """Read rows from a file, the Hugging Face Hub or memory.
 
@@ -59,8 +59,9 @@ def read(
         texts; a tuple (texts, labels); a mapping of columns. A `Dataset` is given back as it is.
     text, label, group, id : str, optional
         Names of columns. Text, label and id are recognised when not named; a group never is.
-    labelled : bool
-        False for rows to predict: only text is needed, and a label is read only if its column is named.
+    labelled : bool, optional
+        False for rows to predict: only text is needed, and a label is read only if its column is named. None for rows
+        to look at, whatever they are: a label column is looked for and need not be there, and no task is asked of them.
 
     Returns
     -------
@@ -77,9 +78,9 @@ def read(
     """
     if isinstance(source, Dataset):
         return source
-    table = _read_table(source, lines=not labelled and text is None and label is None)
+    table = _read_table(source, lines=not labelled and text is None and label is None, tables=labelled is not False)
     columns = choose_columns(table, text=text, label=label, group=group, id=id, labelled=labelled)
-    examples, notes = _examples(table, columns, labelled)
+    examples, notes = _examples(table, columns, bool(labelled) or (labelled is None and _has_labels(table, columns)))
     if labelled:
         assert columns.label is not None
         labels = [example.label for example in examples if example.label is not None]
@@ -93,11 +94,12 @@ def read(
     )
 
 
-def _read_table(source: object, *, lines: bool) -> Table:
+def _read_table(source: object, *, lines: bool, tables: bool) -> Table:
+    """`lines`: plain text may be one text a line; `tables`: it may be a table."""
     if isinstance(source, Path):
-        return _read_file(source, lines=lines)
+        return _read_file(source, lines=lines, tables=tables)
     if isinstance(source, str):
-        return _read_named(source, lines=lines)
+        return _read_named(source, lines=lines, tables=tables)
     from fewtune.data.readers.memory import read_memory
 
     table = read_memory(source)
@@ -106,7 +108,7 @@ def _read_table(source: object, *, lines: bool) -> Table:
     return table
 
 
-def _read_named(source: str, *, lines: bool) -> Table:
+def _read_named(source: str, *, lines: bool, tables: bool) -> Table:
     """A path, or a name on the Hub where no such path, no such folder and no file ending speaks against it."""
     from fewtune.data.readers.hub import is_hub_name, read_hub
 
@@ -116,10 +118,10 @@ def _read_named(source: str, *, lines: bool) -> Table:
         local = local or (path.parent != Path() and path.parent.exists())
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, or with NUL in it, or of no user
         raise UnreadableFile("This is no path.", file=repr(source[:100]), remedy="Give a path to a file.") from error
-    return read_hub(source) if not local and is_hub_name(source) else _read_file(path, lines=lines)
+    return read_hub(source) if not local and is_hub_name(source) else _read_file(path, lines=lines, tables=tables)
 
 
-def _read_file(path: Path, *, lines: bool) -> Table:
+def _read_file(path: Path, *, lines: bool, tables: bool) -> Table:
     from fewtune.data.readers import csv, excel, json, parquet
 
     _refuse_what_is_no_file(path)
@@ -130,7 +132,20 @@ def _read_file(path: Path, *, lines: bool) -> Table:
         return excel.read_excel(path)
     if kind == "json":
         return json.read_json(path)
-    return csv.read_lines(path) if lines and path.suffix.lower() == ".txt" else csv.read_csv(path)
+    if not lines or path.suffix.lower() != ".txt":
+        return csv.read_csv(path)
+    return _read_plain(path) if tables else csv.read_lines(path)
+
+
+def _read_plain(path: Path) -> Table:
+    """Plain text that may be a table: one where it reads as one, else one text a line."""
+    from fewtune.data.readers import csv
+
+    try:
+        table = csv.read_csv(path)
+    except UnreadableFile:
+        return csv.read_lines(path)
+    return table if len(table.columns) > 1 else csv.read_lines(path)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -169,6 +184,10 @@ def _kind(path: Path) -> str:
     if known is None and head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"["):
         return "json"
     return known or "csv"
+
+
+def _has_labels(table: Table, columns: Columns) -> bool:
+    return columns.label is not None and any(_stripped(cell) for cell in table.columns[columns.label])
 
 
 def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Example], list[str]]:
