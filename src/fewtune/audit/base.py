@@ -25,7 +25,8 @@ Severity = Literal["blocks", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("blocks", "warning", "note")
 Part = Literal["train", "test", "unlabelled"]
 PARTS: tuple[Part, ...] = ("train", "test", "unlabelled")
-Need = Literal["test", "unlabelled", "about", "vectors", "tokens", "predictions"]
+Need = Literal["labels", "test", "unlabelled", "about", "vectors", "tokens", "predictions"]
+"""`labels`: every training row has one (a file with some has the others left out); `predictions` come with them."""
 Vectors = NDArray[np.float32]
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 """What JSON can hold."""
@@ -71,7 +72,7 @@ class Predictions:
     """What a model says of training rows that it has not seen."""
 
     labels_N: NDArray[np.int64]
-    """Given labels, indices into the dataset's classes."""
+    """Given labels, indices into the dataset's classes; every training row has one, or there are no predictions."""
     probs_NC: NDArray[np.float64]
     """Out-of-fold probabilities, the mean over repeats."""
 
@@ -96,6 +97,8 @@ class Ground:
     """Predictions for the training rows, out of fold (a probe judged by the one evaluator)."""
     tick: Callable[[], None] = lambda: None
     """Called now and then in long work; may raise to interrupt."""
+    lacking: Mapping[Need, str] = field(default_factory=dict)
+    """Why something is not there, where there is more to say than that it was not given."""
 
     def __getitem__(self, part: Part) -> Dataset:
         """The rows of a part; raises KeyError where there are none."""
@@ -113,6 +116,8 @@ class Ground:
 
     def has(self, need: Need) -> bool:
         """Whether what a check needs is there."""
+        if need == "labels":
+            return self.labelled
         return {
             "test": self.test,
             "unlabelled": self.unlabelled,
@@ -121,6 +126,11 @@ class Ground:
             "tokens": self.count_tokens,
             "predictions": self.predict,
         }[need] is not None
+
+    @cached_property
+    def labelled(self) -> bool:
+        """Whether every training row has a label."""
+        return len(self.train) > 0 and all(example.label is not None for example in self.train)
 
     @cached_property
     def clusters(self) -> list[int]:
@@ -141,7 +151,13 @@ class Ground:
     def vectors(self, part: Part) -> Vectors:
         """[N, D] vectors of unit length of a part; the backbone keeps what it has embedded."""
         assert self.embed is not None, "the check did not name its need"
-        return self.embed(self[part].texts)
+        if part not in self._vectors:
+            self._vectors[part] = self.embed(self[part].texts)
+        return self._vectors[part]
+
+    @cached_property
+    def _vectors(self) -> dict[Part, Vectors]:
+        return {}
 
 
 class Check(ABC):
@@ -153,6 +169,11 @@ class Check(ABC):
     """What the report calls it: "Labels to check"."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What must be there; a check whose needs are not met is reported as not run, with the reason."""
+
+    @classmethod
+    def question(cls) -> str:
+        """What it looks at, in one line: the first of the class's docstring. Pages and help are made from it."""
+        return (cls.__doc__ or cls.title).strip().partition("\n")[0]
 
     @abstractmethod
     def run(self, ground: Ground) -> Iterator[Finding]:

@@ -4,5 +4,9 @@ from __future__ import annotations
 
 from fewtune.audit.base import Check
 from fewtune.audit.copies import Copies
+from fewtune.audit.task import Task
 
-CHECKS: tuple[type[Check], ...] = (Copies,)
+CHECKS: tuple[type[Check], ...] = (
+    Task,
+    Copies,
+)
