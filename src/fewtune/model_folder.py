@@ -19,6 +19,7 @@ import numpy as np
 
 from fewtune.errors import BackboneDamaged, StoreError, UnsafeWeights, UsageError
 from fewtune.methods.base import Fitted, FloatArray
+from fewtune.methods.templated import Templated
 from fewtune.recipe import Recipe
 from fewtune.study.store import advising
 
@@ -137,6 +138,8 @@ def load(folder: str | Path) -> Model:
     encoder = _encoder(folder) if recipe.method.reads_text else None
     try:
         fitted = type(recipe.method).load(folder, classes, encoder)
+        if encoder is not None:
+            fitted = Templated(fitted, recipe.template.bind(encoder.tokenizer))
         answer_1C = fitted.predict_proba(["a"])  # files that do not fit together fail here and not on the person's rows
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BackboneDamaged(f"{folder} is damaged ({error}). Fit again, or restore it.") from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class
@@ -17,22 +18,29 @@ DEFAULT_BACKBONE = "default"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Backbone and method with its hyper-parameters."""
+    """Backbone, method with its hyper-parameters, and template."""
 
     method: Method
     backbone: str = DEFAULT_BACKBONE
     """`default`, a folder, or a Hub name; ignored by methods that read no text."""
+    template: Template = PLAIN
+    """How an example is put to the backbone; ignored by methods that read no text."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, every default written out: a later change of default cannot change an old recipe."""
-        return {"method": self.method.name, "backbone": self.backbone, "settings": self.method.settings()}
+        """Plain values, every default written out: a later change of default cannot change an old recipe.
+
+        The plain template is left out, as recipes from before there were templates mean it: their hashes stand.
+        """
+        plain = {"method": self.method.name, "backbone": self.backbone, "settings": self.method.settings()}
+        return plain if self.template == PLAIN else {**plain, "template": self.template.to_json()}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Recipe:
         """The inverse of `to_json`. Raises UsageError when a key is missing or a setting is unknown."""
         try:
             method = method_class(str(plain["method"])).from_settings(plain.get("settings", {}))
-            return cls(method=method, backbone=str(plain.get("backbone", DEFAULT_BACKBONE)))
+            template = Template.from_json(plain.get("template", {}))
+            return cls(method=method, backbone=str(plain.get("backbone", DEFAULT_BACKBONE)), template=template)
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"This is no recipe: {error}. A recipe has method, backbone and settings.") from error
 

@@ -18,10 +18,20 @@ Task = Literal["classification", "generation", "language_modelling", "preference
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user`, `assistant`, or what the file calls it."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One row."""
 
     text: str
+    """What is read: the text to classify, or the prompt to answer."""
     label: str | None = None
     id: str = ""
     """As given in the file, else the 1-based row number as text."""
@@ -34,6 +44,15 @@ class Example:
     """1-based number of the data row it came from; 0 when it came from no file."""
     fields: Mapping[str, str | None] = field(default_factory=dict, compare=False, repr=False)
     """The row's other columns, read by nothing that learns: checks look there for what gives a label away."""
+    completion: str | None = None
+    """What is to be written after `text`, for generation."""
+    messages: tuple[Message, ...] = ()
+    """The whole conversation, where the row is one; its last answer is `completion`, `text` the turn before."""
+
+    @property
+    def prompt(self) -> str:
+        """`text`, by its name in generation."""
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class Dataset:
     text_column: str = "text"
     label_column: str | None = "label"
     notes: tuple[str, ...] = field(default=())
+    pair_columns: tuple[str, ...] = ()
+    """Columns joined to the text, in order (see `fewtune.data.pairs`)."""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -82,10 +103,12 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over texts, labels, ids, groups, origins and parents in order, 16 hex digits."""
+        """SHA-256 over texts, labels, ids, groups, origins, parents, completions, conversations; 16 hex digits."""
         digest = hashlib.sha256()
         for example in self.examples:
-            row = [example.text, example.label, example.id, example.group, example.origin, example.parent]
+            row: list[object] = [example.text, example.label, example.id, example.group, example.origin, example.parent]
+            if example.completion is not None or example.messages:
+                row += [example.completion, [[turn.role, turn.content] for turn in example.messages]]
             digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
         return digest.hexdigest()[:16]
 
@@ -102,4 +125,5 @@ class Dataset:
             text_column=self.text_column,
             label_column=self.label_column,
             notes=self.notes if notes is None else tuple(notes),
+            pair_columns=self.pair_columns,
         )

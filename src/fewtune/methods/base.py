@@ -47,6 +47,8 @@ class Material:
     """[N] rows with the same group never stand on both sides of an inner split."""
     seed: int = 0
     """The only source of randomness of the run."""
+    names: tuple[str, ...] = ()
+    """[C] what each class is called, as a text of its own, where the template says; else the classes' own names."""
 
 
 @dataclass

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fewtune.methods.base import FloatArray, IntArray
+from fewtune.data.templates.words import spoken
+from fewtune.methods.base import FloatArray, IntArray, Material
+
+__all__ = ["are_words", "informative", "names_to_read", "spoken", "weight"]
 
 FULL_WEIGHT_ROWS = 8
 """Up to this many labelled rows a class, a class name weighs as much as a row; beyond, 8 / rows: published gains are
@@ -15,10 +18,11 @@ FULL_WEIGHT_ROWS = 8
 _CODE = re.compile(r"^(?:label|class|cat|category|c|l|id|topic|cluster|type)?[\W_]*\d+$|^\W*$", re.IGNORECASE)
 
 
-def spoken(name: str) -> str:
-    """A class name as a person would say it: separators and camel case become spaces."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", re.sub(r"[_\-/.|:]+", " ", name))
-    return " ".join(spaced.split()).lower() or name
+def names_to_read(material: Material) -> list[str] | None:
+    """Each class as a text of its own, in the words of the template; None where a bare name says nothing."""
+    if material.names:
+        return list(material.names)
+    return [spoken(name) for name in material.classes] if are_words(material.classes) else None
 
 
 def are_words(classes: Sequence[str]) -> bool:

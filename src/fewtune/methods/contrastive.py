@@ -21,7 +21,7 @@ import torch
 from fewtune.backbones.body import Body, layer_count
 from fewtune.backbones.encoder import unit
 from fewtune.methods.base import Fitted, FloatArray, IntArray, Material, Tunable, TunedMethod
-from fewtune.methods.class_names import are_words, spoken
+from fewtune.methods.class_names import names_to_read
 from fewtune.methods.head import LinearHead
 from fewtune.methods.probe import HEAD_FILE, choose_strength, fit_on, head_rows
 from fewtune.methods.self_training import guarded, sample_pool
@@ -83,9 +83,10 @@ class ContrastiveTunable(Tunable):
         self.method, self.material, self.body = method, material, body
         self.texts = list(material.texts)
         labels = list(material.labels)
-        if are_words(material.classes):
-            self.texts += [spoken(name) for name in material.classes]
-            labels += range(len(material.classes))
+        names = names_to_read(material)
+        if names is not None:
+            self.texts += names
+            labels += range(len(names))
         self.labels_N: IntArray = np.asarray(labels, dtype=np.int64)
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material
-from fewtune.methods.class_names import are_words, informative, spoken, weight
+from fewtune.methods.class_names import informative, names_to_read, weight
 from fewtune.methods.head import LinearHead, fit_head
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def head_rows(material: Material, embed: Embed, *, class_names: bool) -> HeadRow
     """Embedded labelled texts, and embedded class names when they are words and point at the right classes."""
     vectors_ND, labels_N = embed(material.texts), material.labels
     weights_N = np.ones(len(labels_N))
-    if class_names and are_words(material.classes):
-        names_CD = embed([spoken(name) for name in material.classes])
+    names = names_to_read(material) if class_names else None
+    if names is not None:
+        names_CD = embed(names)
         if informative((vectors_ND @ names_CD.T).astype(np.float64), labels_N):
             classes = len(material.classes)
             name_weights_C = np.full(classes, weight(len(labels_N), classes))

@@ -34,21 +34,24 @@ class ZeroShot(ClosedFormMethod):
     def fit(self, material: Material) -> Fitted:
         """Embed the names."""
         assert material.encoder is not None
-        return FittedZeroShot(material.encoder, material.classes, self.sharpness)
+        names = material.names or tuple(spoken(name) for name in material.classes)
+        return FittedZeroShot(material.encoder, names, self.sharpness)
 
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
         """Nothing was learned: names, encoder and sharpness are all there is."""
         assert encoder is not None
-        return FittedZeroShot(encoder, classes, float(json.loads((folder / SETTINGS_FILE).read_text())["sharpness"]))
+        plain = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        names = plain.get("names") or [spoken(name) for name in classes]  # models saved before 0.2 have none
+        return FittedZeroShot(encoder, tuple(map(str, names)), float(plain["sharpness"]))
 
 
 class FittedZeroShot(Fitted):
     """The embedded names."""
 
-    def __init__(self, encoder: Encoder, classes: tuple[str, ...], sharpness: float) -> None:
-        self.encoder, self.sharpness = encoder, sharpness
-        self.names_CD = encoder.embed([spoken(name) for name in classes])
+    def __init__(self, encoder: Encoder, names: tuple[str, ...], sharpness: float) -> None:
+        self.encoder, self.names, self.sharpness = encoder, names, sharpness
+        self.names_CD = encoder.embed(names)
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Softmax of the scaled similarities."""
@@ -56,5 +59,6 @@ class FittedZeroShot(Fitted):
         return softmax(self.sharpness * similarity_NC.astype(np.float64))
 
     def save(self, folder: Path) -> None:
-        """Write the sharpness; backbone and class names are saved by whoever saves the model folder."""
-        (folder / SETTINGS_FILE).write_text(json.dumps({"sharpness": self.sharpness}))
+        """Write names and sharpness; the backbone is saved by whoever saves the model folder."""
+        plain = {"sharpness": self.sharpness, "names": list(self.names)}
+        (folder / SETTINGS_FILE).write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")

@@ -101,7 +101,8 @@ def tiny_tokenizer(*, max_tokens: int = 64) -> Any:
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    one, two = "[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]"
+    backend.post_processor = processors.TemplateProcessing(single=one, pair=two, special_tokens=ends)
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=max_tokens, **SPECIAL)
 
 

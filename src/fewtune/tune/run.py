@@ -10,13 +10,15 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fewtune.data.base import Dataset
+from fewtune.data.templates.base import PLAIN, Template
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material, TrainingLog, TunedMethod
+from fewtune.methods.templated import Templated
 from fewtune.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -89,19 +91,41 @@ class Context:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
+    def render(self, recipe: Recipe) -> Callable[[str], str]:
+        """What turns a text into what the recipe's backbone reads."""
+        return self.templates(recipe.template, recipe.backbone)
+
+    @cached_property
+    def templates(self) -> Callable[[Template, str], Callable[[str], str]]:
+        """Templates bound to a backbone's tokenizer, each once."""
+
+        @cache
+        def bound(template: Template, backbone: str) -> Callable[[str], str]:
+            return template.bind(self.encoders[backbone].tokenizer)
+
+        return bound
+
+    def texts(self, recipe: Recipe) -> list[str]:
+        """[N] what the recipe's backbone reads of each row."""
+        return list(map(self.render(recipe), self.dataset.texts))
+
     def material(self, run: Run) -> Material:
         """The training side of a run; nothing of its test rows is in it."""
         held_out = {self.dataset.examples[row].text for row in run.test}
         reads = run.recipe.method.reads_text
+        render = self.render(run.recipe) if reads else str
+        template = run.recipe.template
+        named = template.words or template.pattern != PLAIN.pattern
         return Material(
-            texts=[self.dataset.examples[row].text for row in run.train],
+            texts=[render(self.dataset.examples[row].text) for row in run.train],
             labels=self.labels[run.train],
             classes=self.dataset.classes,
             encoder=self.encoders[run.recipe.backbone] if reads else None,
             # An unlabelled copy of a held-out row would let its label in by the back door.
-            unlabelled=[text for text in self.unlabelled if text not in held_out],
+            unlabelled=[render(text) for text in self.unlabelled if text not in held_out],
             groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
             seed=run.seed,
+            names=tuple(template.texts_of(self.dataset.classes)) if named else (),
         )
 
 
@@ -119,13 +143,15 @@ def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
     """Carry out the learning half of a run."""
     method, material = run.recipe.method, context.material(run)
     if isinstance(method, ClosedFormMethod):
-        return method.fit(material)
+        fitted = method.fit(material)
+        return Templated(fitted, context.render(run.recipe)) if method.reads_text else fitted
     from fewtune.tune.loop import Watched, train
 
     assert isinstance(method, TunedMethod)
-    texts = [context.dataset.examples[row].text for row in run.test]
+    render = context.render(run.recipe)
+    texts = [render(context.dataset.examples[row].text) for row in run.test]
     watch = Watched(texts, context.labels[run.test]) if run.watch and len(run.test) else None
-    return train(method, material, watch=watch, tick=tick)
+    return Templated(train(method, material, watch=watch, tick=tick), render)
 
 
 def carry_out(run: Run, context: Context, *, tick: Tick | None = None) -> Outcome:

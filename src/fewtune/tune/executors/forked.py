@@ -68,7 +68,7 @@ class ForkedExecutor(Executor):
             return
         for run in {run.recipe: run for run in plan}.values():
             if run.recipe.method.reads_text:
-                run.recipe.method.warm(context.encoders[run.recipe.backbone], context.dataset.texts)
+                run.recipe.method.warm(context.encoders[run.recipe.backbone], context.texts(run.recipe))
         state = _Plan(plan, deque(range(len(plan))))
         workers: list[_Worker] = []
         try:
