@@ -10,7 +10,16 @@ import fewtune
 
 
 def test_the_public_names_are_these():
-    assert sorted(fewtune.__all__) == ["Dataset", "Example", "FewtuneError", "Recipe", "TextClassifier", "load", "read"]
+    assert sorted(fewtune.__all__) == [
+        "Dataset",
+        "Example",
+        "FewtuneError",
+        "Recipe",
+        "TextClassifier",
+        "check",
+        "load",
+        "read",
+    ]
     assert set(fewtune.__all__) <= set(dir(fewtune))
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewtune.auditing import check
     from fewtune.classifier import TextClassifier
     from fewtune.data.base import Dataset, Example
     from fewtune.data.read import read
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _WHERE = {
     "TextClassifier": "fewtune.classifier",
+    "check": "fewtune.auditing",
     "Dataset": "fewtune.data.base",
     "Example": "fewtune.data.base",
     "read": "fewtune.data.read",
@@ -26,7 +28,7 @@ _WHERE = {
     "load": "fewtune.model_folder",
     "Recipe": "fewtune.recipe",
 }
-__all__ = ["Dataset", "Example", "FewtuneError", "Recipe", "TextClassifier", "load", "read"]
+__all__ = ["Dataset", "Example", "FewtuneError", "Recipe", "TextClassifier", "check", "load", "read"]
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ def fit(
 ) -> None:
     """Fit a text classifier: judge every method on the same resamples, keep the one that earns its place."""
     from fewtune.cli.screen import screen
-    from fewtune.data.read import read
+    from fewtune.data.read import read, read_like
 
     if not train.strip():
         raise UsageError("TRAIN is empty. Give a file or a Hub dataset name.")
@@ -96,6 +96,7 @@ def run(
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
     from fewtune import fitting, model_folder
+    from fewtune.data.read import read_like
     from fewtune.report.html import write_report
     from fewtune.report.result import finish, read_test
     from fewtune.study.budget import Budget
@@ -132,23 +133,8 @@ def run(
     return done.result
 
 
-def read_like(dataset: Dataset, source: str, *, labelled: bool) -> Dataset:
-    """Another file of the same kind: its columns are looked for under the training file's names first."""
-    from fewtune.data.read import read
-    from fewtune.errors import ColumnError
-
-    # Read as rows to predict: a test file may well hold a single class, which training could not.
-    label = dataset.label_column if labelled else None
-    try:
-        return read(source, text=dataset.text_column, label=label, labelled=False)
-    except ColumnError:
-        if labelled:
-            raise
-        return read(source, labelled=False)
-
-
-def check_test(test: str | None) -> None:
-    """A test file that is not there is said before the work, not after; its rows are not looked at."""
+def check_test(test: str | None, *, option: str = "--test") -> None:
+    """A file that is not there is said before the work, not after; its rows are not looked at."""
     from fewtune.data.read import SUFFIXES
     from fewtune.data.readers.hub import is_hub_name
     from fewtune.errors import UnreadableFile
@@ -156,7 +142,7 @@ def check_test(test: str | None) -> None:
     if test is None or Path(test).exists():
         return
     if Path(test).suffix.lower() in SUFFIXES or not is_hub_name(test):
-        raise UnreadableFile("There is no such file.", file=test, remedy="Check the path given with --test.")
+        raise UnreadableFile("There is no such file.", file=test, remedy=f"Check the path given with {option}.")
 
 
 def default_name(train: str) -> str:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import fit, predict, report, runs
+from fewtune.cli import check, fit, predict, report, runs
 
 INTERRUPTED = 130
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("check")(check.check)
 app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)

@@ -81,6 +81,14 @@ class Screen(Progress):
         # Paths are for copying: never wrapped.
         console.print(f"Page:  {folder / 'report.html'}\nModel: {folder / 'model'}", markup=False, soft_wrap=True)
 
+    def audit(self, result: dict[str, Any], page: Path) -> None:
+        """What a check found, on standard output."""
+        from fewtune.report.audit_terminal import summary
+
+        console = Console(highlight=False)
+        console.print(summary(result))
+        console.print(f"\nPage: {page}", markup=False, soft_wrap=True)
+
 
 def screen(*, quiet: bool) -> Screen:
     """A screen for standard error."""

@@ -14,7 +14,7 @@ from fewtune.data.base import Dataset, Example
 from fewtune.data.checks import check_task, listed
 from fewtune.data.columns import Columns, choose_columns
 from fewtune.data.readers.base import Cell, Table
-from fewtune.errors import DataError, EmptyData, TaskError, UnreadableFile
+from fewtune.errors import ColumnError, DataError, EmptyData, TaskError, UnreadableFile
 
 SUFFIXES = {
     ".csv": "csv",
@@ -92,6 +92,28 @@ def read(
         label_column=columns.label,
         notes=(*table.notes, *columns.notes, *notes),
     )
+
+
+def read_like(dataset: Dataset, source: object, *, labelled: bool | None) -> Dataset:
+    """Another file of the same kind: its columns are looked for under the training file's names first.
+
+    Parameters
+    ----------
+    labelled : True where the label column must be there, None where it may be, False where it is not looked for.
+    """
+    # Read as rows to predict: a test file may well hold a single class, which training could not.
+    label = None if labelled is False else dataset.label_column
+    wanted = [(dataset.text_column, label), (None, label), (dataset.text_column, None), (None, None)]
+    if labelled:
+        wanted = wanted[:1]
+    problem: ColumnError | None = None
+    for text, name in dict.fromkeys(wanted):
+        try:
+            return read(source, text=text, label=name, labelled=False)
+        except ColumnError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 def _read_table(source: object, *, lines: bool, tables: bool) -> Table:

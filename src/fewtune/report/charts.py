@@ -126,15 +126,26 @@ def _dot_row(mark: Mark, scale: Scale, top: float, width: float, label_width: fl
 
 def shares(rows: Sequence[tuple[str, float]], width: float, title: str) -> Markup:
     """A bar for each share of a whole."""
+    return _bars([(label, value, share(value)) for label, value in rows], 1.0, width, title)
+
+
+def sizes(rows: Sequence[tuple[str, float]], width: float, title: str) -> Markup:
+    """A bar for each count, on a scale from nothing to the largest."""
+    largest = max((value for _, value in rows), default=0.0) or 1.0
+    return _bars([(label, value, f"{round(value):,}") for label, value in rows], largest, width, title)
+
+
+def _bars(rows: Sequence[tuple[str, float, str]], longest: float, width: float, title: str) -> Markup:
+    """(label, value, value in words) as a bar each."""
     label_width = 140.0 if width < NARROW else 228.0
-    scale, body = Scale(0.0, 1.0, label_width, width - 64), list[Markup]()
-    for position, (label, value) in enumerate(rows):
+    scale, body = Scale(0.0, longest, label_width, width - 64), list[Markup]()
+    for position, (label, value, said) in enumerate(rows):
         y = 26.0 * position
         body.append(text(8, y + 17, fit(label, label_width - 16)))
         size = max(1.5, scale(value) - scale.start)
         body.append(element("rect", x=scale.start, y=y + 6, width=size, height=14, rx=2, class_="bar"))
-        body.append(text(scale.start + size + 8, y + 17, share(value), "number"))
-    told = "; ".join(f"{label[:60]} {share(value)}" for label, value in rows)
+        body.append(text(scale.start + size + 8, y + 17, said, "number"))
+    told = "; ".join(f"{label[:60]} {said}" for label, _, said in rows)
     return frame(body, width=width, height=26 * len(rows) + 4, title=title, description=told)
 
 

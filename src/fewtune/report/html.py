@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from fewtune.errors import StoreError
-from fewtune.report.sections import base, decision, evidence, rows, training
+from fewtune.report.page import Section, draw
+from fewtune.report.sections import decision, evidence, rows, training
 from fewtune.report.store import check_format, read_result, write_whole
-from fewtune.report.words import count
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the page: where it is drawn, what it is called, what it shows."""
-
-    id: str
-    title: str
-    short: str
-    """In the list of contents."""
-    work_out: Callable[[Mapping[str, Any]], base.Section]
-
-    @property
-    def template(self) -> str:
-        """The template of the same name."""
-        return f"{self.id}.html"
-
 
 SECTIONS = (
     Section("next", "What to do next", "What to do next", decision.advice),
@@ -67,23 +43,7 @@ def render(result: Mapping[str, Any]) -> str:
         The result is of another format, or lacks a part that no report can do without.
     """
     whole = check_format(dict(result))
-    shown = [
-        {"id": one.id, "title": one.title, "short": one.short, "template": one.template, "view": view}
-        for one in SECTIONS
-        if (view := one.work_out(whole)) is not None
-    ]
-    script = _environment().loader.get_source(_environment(), "script.js")[0]  # type: ignore[union-attr]
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            head=decision.headline(whole),
-            sections=shown,
-            script=Markup(script),
-            # The policy lets this one script run, by its hash: a script smuggled in with a row would not.
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
-    )
+    return draw("page.html", decision.headline(whole), SECTIONS, whole)
 
 
 def write_report(folder: Path) -> Path:
@@ -106,17 +66,3 @@ def write_report(folder: Path) -> Path:
     target = Path(folder) / "report.html"
     write_whole(target, page)
     return target
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fewtune.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = count
-    environment.globals["m"] = environment.get_template("macros.html").module
-    return environment

@@ -34,31 +34,31 @@ def ladder_table(result: Mapping[str, Any]) -> RenderableType:
         table.add_column(heading, justify="left" if heading == "Against below" else "right", no_wrap=True)
     for rung in rungs:
         table.add_row(*_row(rung), style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
-    skipped = [_plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
+    skipped = [plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
     return Group(table, Text(), *skipped) if skipped else table
 
 
 def _row(rung: Mapping[str, Any]) -> list[RenderableType]:
     # A grid of its own keeps the second line of a long title clear of the mark.
     title = Table.grid(padding=(0, 1, 0, 0))
-    title.add_row(_plain("*" if rung["chosen"] else " "), _plain(rung["title"]))
+    title.add_row(plain("*" if rung["chosen"] else " "), plain(rung["title"]))
     if rung["skipped"]:
-        return [title, _plain("-"), _plain("-"), _plain("skipped"), _plain("-")]
+        return [title, plain("-"), plain("-"), plain("skipped"), plain("-")]
     between = rung["range"].replace(f"{NBSP}–{NBSP}", "–") if rung["score"] else "-"
-    difference = _points(rung["below"]) if rung["below"] else _plain("-")
-    return [title, _plain(rung["score"] or "-"), _plain(between), difference, _plain(rung["time"])]
+    difference = _points(rung["below"]) if rung["below"] else plain("-")
+    return [title, plain(rung["score"] or "-"), plain(between), difference, plain(rung["time"])]
 
 
 def _points(found: Comparison) -> Text:
     """`+47.8 better`, short enough for a column."""
     word = "cannot tell" if found.kind == "unclear" else found.kind
-    return _plain(f"{found.difference.split(NBSP)[0]:>5} ").append(word, style=_STYLES[found.kind])
+    return plain(f"{found.difference.split(NBSP)[0]:>5} ").append(word, style=_STYLES[found.kind])
 
 
 def _compared(found: Comparison) -> Text:
     """`better, +2.4 points`, the word in colour."""
     said = Text(found.verdict, style=_STYLES[found.kind])
-    return said.append_text(_plain(f", {found.difference}")) if found.difference else said
+    return said.append_text(plain(f", {found.difference}")) if found.difference else said
 
 
 def summary(result: Mapping[str, Any], *, page: Path | None = None) -> RenderableType:
@@ -72,17 +72,17 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
         The written report; None: the place is left out.
     """
     head, advice = decision.headline(result), decision.advice(result)
-    parts: list[RenderableType] = [Text(), _plain(head["verdict"], "bold"), Text()]
+    parts: list[RenderableType] = [Text(), plain(head["verdict"], "bold"), Text()]
     if head["accuracy"]:
-        parts.append(_plain(f"{head['words']}"))
-        parts.append(_plain(f"Accuracy {head['accuracy']}, 95 % interval {head['range']}, by {head['winner']}."))
+        parts.append(plain(f"{head['words']}"))
+        parts.append(plain(f"Accuracy {head['accuracy']}, 95 % interval {head['range']}, by {head['winner']}."))
     tested = result.get("test")
     if isinstance(tested, Mapping):
-        parts.append(_plain(_tested(tested)))
+        parts.append(plain(_tested(tested)))
     for words, found in head["against"]:
-        parts.append(_plain(f"Against {words}: ").append_text(_compared(found)).append("."))
+        parts.append(plain(f"Against {words}: ").append_text(_compared(found)).append("."))
     if advice:
-        parts += [Text(), _plain("What to do next", "bold"), _steps(advice["advice"])]
+        parts += [Text(), plain("What to do next", "bold"), _steps(advice["advice"])]
     if page is not None:
         # Folded, never cropped: a path that lost its end leads nowhere.
         parts += [Text(), Text("The whole report:"), Text(f"  {page}", overflow="fold")]
@@ -102,14 +102,14 @@ def _tested(test: Mapping[str, Any]) -> str:
 def _steps(advice: list[dict[str, str]]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for number, one in enumerate(advice, 1):
-        step = _plain(one["do"])
+        step = plain(one["do"])
         if one["why"]:
-            step.append_text(_plain(f" {one['why']}", "dim"))
-        table.add_row(_plain(f"{number}."), step)
+            step.append_text(plain(f" {one['why']}", "dim"))
+        table.add_row(plain(f"{number}."), step)
     return Padding(table, (0, 0, 0, 2))
 
 
-def _plain(text: str, style: str = "") -> Text:
+def plain(text: str, style: str = "") -> Text:
     """Text as it is, without control characters: a label must not be able to drive the terminal."""
     spelt = (_SPELT.get(letter, letter) for letter in text if letter.isprintable() or letter in _SPELT)
     return Text("".join(spelt), style)

@@ -42,7 +42,7 @@ class Settings:
         if self.out is None or not self.out.is_dir():
             return
         found = {path.name for path in self.out.iterdir() if not path.name.startswith(".")}
-        if found - {"arrays"} and not _is_study(self.out / "study.json"):
+        if found - {"arrays", "audit.json", "audit.html"} and not _is_study(self.out / "study.json"):
             raise UsageError(f"{self.out} holds files that no fit wrote ({min(found)}). Name a new folder with --out.")
 
     def to_json(self) -> dict[str, Any]:
