@@ -40,6 +40,7 @@ MODELS: frozenset[Need] = frozenset({"vectors", "tokens", "predictions"})
 """Needs that only a backbone can meet."""
 MOST_LEARNT = 4000
 """Rows a fold's probe learns from: beyond, its opinion of a label hardly changes and its cost grows."""
+FEW = 1000
 EMBEDDED_AT_ONCE = 1000
 
 
@@ -272,6 +273,8 @@ def lay(
     encoder : None leaves out every check that needs a backbone.
     model : False leaves out every check that needs predictions.
     """
+    from fewtune.methods.class_names import are_words, spoken
+
     lacking: dict[Need, str] = {}
     if any(example.label is None for example in train) or not len(train):
         lacking["predictions"] = LACKING["labels"]
@@ -296,6 +299,7 @@ def lay(
         count_tokens=None if encoder is None else encoder.full_lengths,
         most_tokens=None if encoder is None else encoder.max_tokens,
         predict=predict,
+        spoken=tuple(map(spoken, train.classes)) if are_words(train.classes) else (),
         lacking=lacking,
     )
     return ground
@@ -304,8 +308,9 @@ def lay(
 def predictions(
     train: Dataset, encoder: Encoder, groups: Sequence[int], *, seed: int = 0, progress: Progress | None = None
 ) -> Predictions:
-    """Out-of-fold probabilities of a probe, judged by the one evaluator on the splits a fit would take.
+    """Out-of-fold probabilities of a probe, judged by the one evaluator on splits such as a fit would take.
 
+    Few rows are dealt three times over: opinions of single rows are steadier then, which a score needs less.
     A fold learns from at most `MOST_LEARNT` rows drawn at random, one of each class at least; every row is answered.
     """
     from fewtune.fitting import choose_splits
@@ -318,13 +323,13 @@ def predictions(
     context = Context(train, {encoder.name: encoder}, groups)
     splits = [
         replace(split, train=_at_most(split.train, context, seed))
-        for split in choose_splits(context, Settings(seed=seed))
+        for split in choose_splits(context, Settings(seed=seed, repeats=3 if len(train) < FEW else None))
     ]
     progress = progress or Progress()
     progress.start("Asking a probe about rows it has not seen", len(splits))
     oof = Evaluator(context, splits, progress=progress, seed=seed).judge(Recipe(Probe(), encoder.name)).oof
     progress.finish()
-    return Predictions(oof.labels_N, oof.mean_probs_NC)
+    return Predictions(oof.labels_N, oof.mean_probs_NC, encoder.features(train.texts))
 
 
 def _at_most(rows: NDArray[np.int64], context: Context, seed: int) -> NDArray[np.int64]:

@@ -75,6 +75,8 @@ class Predictions:
     """Given labels, indices into the dataset's classes; every training row has one, or there are no predictions."""
     probs_NC: NDArray[np.float64]
     """Out-of-fold probabilities, the mean over repeats."""
+    features_NF: Vectors | None = None
+    """Unit-length vectors that the model reads, when it reads vectors."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Ground:
     """Predictions for the training rows, out of fold (a probe judged by the one evaluator)."""
     tick: Callable[[], None] = lambda: None
     """Called now and then in long work; may raise to interrupt."""
+    spoken: tuple[str, ...] = ()
+    """The classes' names as a person says them, in the order of the classes; empty where they are codes."""
     lacking: Mapping[Need, str] = field(default_factory=dict)
     """Why something is not there, where there is more to say than that it was not given."""
 

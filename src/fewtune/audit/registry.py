@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fewtune.audit.base import Check
 from fewtune.audit.copies import Copies
+from fewtune.audit.label_errors import LabelErrors
 from fewtune.audit.task import Task
 
 CHECKS: tuple[type[Check], ...] = (
     Task,
     Copies,
+    LabelErrors,
 )

@@ -62,7 +62,7 @@ def build(
         "ladder": assemble.ladder(climb, {name: encoder.name for name, encoder in context.encoders.items()}),
         "selection": assemble.selection(climb, climb.beliefs),
         "learning_curve": assemble.curve(curve),
-        "suspects": _suspects(climb, dataset),
+        "suspects": _suspects(climb, context),
         "unsure": assemble.unsure(climb, dataset, calibration.temperature),
         "test": None,
     }
@@ -76,9 +76,15 @@ def finish(result: dict[str, Any], climb: Climb, budget: Budget) -> None:
     result["seconds"] = round(budget.spent, 2)
 
 
-def _suspects(climb: Climb, dataset: Dataset) -> list[dict[str, Any]]:
-    oof = climb.winning.oof
-    return assemble.suspects(label_errors(oof.labels_N, oof.mean_probs_NC, dataset.classes), dataset)
+def _suspects(climb: Climb, context: Context) -> list[dict[str, Any]]:
+    """The winner's opinion of each label beside that of the class centres in its backbone's space."""
+    oof, dataset = climb.winning.oof, context.dataset
+    encoder = context.encoders.get(climb.winning.recipe.backbone) or next(iter(context.encoders.values()), None)
+    features_NF = None if encoder is None else encoder.features(dataset.texts)
+    found = label_errors(
+        oof.labels_N, oof.mean_probs_NC, dataset.classes, features_NF=features_NF, groups_N=context.groups
+    )
+    return assemble.suspects(found, dataset)
 
 
 def _data(context: Context, clusters: list[int], unlabelled_source: str | None) -> dict[str, Any]:
