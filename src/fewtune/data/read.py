@@ -116,6 +116,11 @@ def read_like(dataset: Dataset, source: object, *, labelled: bool | None) -> Dat
     raise problem
 
 
+def read_table(source: object, *, lines: bool = False) -> Table:
+    """The cells of a source as they are, before columns are chosen; see `read`. `lines`: plain text may be no table."""
+    return _read_table(source, lines=lines, tables=True)
+
+
 def _read_table(source: object, *, lines: bool, tables: bool) -> Table:
     """`lines`: plain text may be one text a line; `tables`: it may be a table."""
     if isinstance(source, Path):
