@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fewtune.errors import TaskError
 
@@ -33,7 +33,7 @@ def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_c
         remedy = "fewtune learns classes: cut the numbers into a few ranges, or choose another --label COLUMN."
         raise TaskError(what, file=source, remedy=remedy)
     _refuse_too_many(labels, sizes, source, label_column)
-    return [*_single_row_note(sizes), *_spelling_notes(sizes)]
+    return [*_single_row_note(sizes), *spelling_notes(sizes)]
 
 
 def looks_like_a_quantity(labels: Sequence[str]) -> bool:
@@ -85,7 +85,8 @@ def _single_row_note(sizes: Counter[str]) -> list[str]:
     ]
 
 
-def _spelling_notes(sizes: Counter[str]) -> list[str]:
+def spelling_notes(sizes: Mapping[str, int]) -> list[str]:
+    """A note for each set of labels that are one but for letter case and spaces."""
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in sizes:
         spellings[" ".join(name.casefold().split())].append(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 Cell = str | None
@@ -26,6 +26,8 @@ class Table:
     notes: tuple[str, ...] = ()
     nested: frozenset[str] = frozenset()
     """Columns where some cell was a list or an object: neither text nor one label."""
+    values: Mapping[str, Sequence[object]] = field(default_factory=dict, repr=False, compare=False)
+    """The cells of `columns` before they were made text, for those who write them out again."""
 
     def __post_init__(self) -> None:
         assert all(len(cells) == len(self.rows) for cells in self.columns.values()), "columns of unequal length"
@@ -81,6 +83,7 @@ def table_of_columns(
         source=str(source),
         notes=tuple(notes),
         nested=frozenset(name for name, values in columns.items() if any(is_nested(value) for value in values)),
+        values=columns,
     )
 
 

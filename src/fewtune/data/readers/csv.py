@@ -71,6 +71,14 @@ def read_lines(path: Path) -> Table:
     return table_of_columns({"text": lines}, path, notes=[*notes, "Plain text: one text a line."])
 
 
+def read_exactly(text: str, delimiter: str) -> list[list[str]]:
+    """Rows of a file that is known to be well-formed, header first; raises ValueError where it is not."""
+    parse = _records(_lines(text), delimiter, quoting=csv.QUOTE_MINIMAL)
+    if parse.damage or not parse.records or parse.agreement < 1:
+        raise ValueError(parse.damage or "rows of different widths")
+    return [record for record in parse.records if record]
+
+
 def _lines(text: str) -> list[str]:
     """Lines with their ends. `str.splitlines` would also cut at U+2028 and form feeds."""
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
