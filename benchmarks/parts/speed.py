@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fewtune.audit.duplicates import LONGEST_POSTING, duplicate_clusters
+from fewtune.audit.duplicates import duplicate_clusters
+from fewtune.audit.near import LONGEST_POSTING
 from fewtune.data.splits import repeated_folds
 from fewtune.metrics.selection import bootstrap_bias_corrected
 

@@ -5,17 +5,12 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
-from fewtune.audit.duplicates import (
-    GRAM,
-    LONGEST_POSTING,
-    NEAR,
-    SHORTEST,
-    conflicts,
-    duplicate_clusters,
-    normalise,
-    overlap,
-)
+from fewtune.audit.duplicates import conflicts, duplicate_clusters, families, groups_of, joined, overlap
+from fewtune.audit.near import CHARACTERS_AN_EDIT, GRAM, LONGEST_POSTING, NEAR, SHORTEST, SHORTEST_TYPO
+from fewtune.audit.spelling import normalise
+from fewtune.data.base import Dataset, Example
 
 LONG = "The parcel that I ordered three weeks ago has still not been delivered to my address in Leeds."
 
@@ -116,3 +111,59 @@ def test_conflicts_are_copies_under_different_labels():
 
 def test_shortest_leaves_room_for_the_prefix_filter():
     assert SHORTEST - GRAM + 1 > 5
+
+
+def test_a_typo_or_two_make_a_near_copy_but_another_number_does_not():
+    texts = [
+        "where is my parcel",
+        "where is my pracel",
+        "where is my marcel now",
+        "send 12 mugs please",
+        "send 13 mugs please",
+        "what is the reason my top up did not go through",
+        "what is teh reason my top up did not go throgh",
+    ]
+    assert duplicate_clusters(texts) == [0, 0, 1, 2, 3, 4, 4]
+
+
+def test_typos_are_those_that_comparing_all_pairs_finds():
+    base = sentences(40, words=6) + sentences(40, seed=5, words=3)
+    rng = random.Random(2)
+    texts = list(base)
+    for text in base:
+        letters = list(text)
+        for _ in range(rng.randint(1, 3)):
+            place = rng.randrange(len(letters) - 1)
+            letters[place], letters[place + 1] = letters[place + 1], letters[place]
+        texts.append("".join(letters))
+    texts = [normalise(text) for text in texts]
+
+    def near(one, other):
+        shorter = min(len(one), len(other))
+        allowed = 1 + shorter // CHARACTERS_AN_EDIT if shorter >= SHORTEST_TYPO else 0
+        return OSA.distance(one, other) <= allowed or (shorter >= SHORTEST and jaccard(one, other) >= NEAR)
+
+    clusters = duplicate_clusters(texts)
+    pairs = [(i, j) for i in range(len(texts)) for j in range(i) if near(texts[i], texts[j])]
+    assert len(pairs) > 30
+    assert all(clusters[i] == clusters[j] for i, j in pairs)
+    assert len(set(clusters)) == len(texts) - len(pairs)
+
+
+def test_families_are_kept_together_also_without_their_first_member():
+    rows = [("a", None), ("b", "a"), ("c", "b"), ("d", "elsewhere"), ("e", "elsewhere"), ("f", None)]
+    texts = ["spring", "summer", "autumn", "winter", "monsoon", "harmattan"]
+    examples = [Example(text, "x", id=id, parent=parent) for text, (id, parent) in zip(texts, rows, strict=True)]
+    dataset = Dataset(tuple(examples))
+    assert families(dataset) == ["a", "a", "a", "elsewhere", "elsewhere", "f"]
+    assert groups_of(dataset) == [0, 0, 0, 1, 1, 2]
+
+
+def test_a_circle_of_parents_ends():
+    loop = Dataset((Example("one", "x", id="a", parent="b"), Example("two", "x", id="b", parent="a")))
+    assert len(families(loop)) == 2
+
+
+def test_joined_clusters_are_numbered_by_first_appearance():
+    assert joined([0, 1, 2, 1, 3], [(4, 2), (0, 2)]) == [0, 1, 0, 1, 0]
+    assert joined([], []) == []
