@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fewtune.report.sections import base
 from fewtune.report.words import count
@@ -55,6 +55,15 @@ def draw(template: str, head: Mapping[str, Any], sections: Sequence[Section], wh
     )
 
 
+def coded(sentence: str) -> Markup:
+    """A sentence whose `commands` stand out; everything in it is escaped."""
+    said = [escape(piece) for piece in sentence.split("`")]
+    if len(said) % 2 == 0:  # a lone mark is a letter
+        return escape(sentence)
+    marked = [Markup("<code>{}</code>").format(piece) if place % 2 else piece for place, piece in enumerate(said)]
+    return Markup().join(marked)
+
+
 @cache
 def environment() -> Environment:
     """Templates of this package; everything printed is escaped."""
@@ -66,5 +75,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["count"] = count
+    made.filters["coded"] = coded
     made.globals["m"] = made.get_template("macros.html").module
     return made

@@ -12,7 +12,7 @@ from fewtune.report import charts
 from fewtune.report.sections.base import Result, Section, drawn, items, part, sentences
 from fewtune.report.words import clip, count, duration, finite
 
-MOST_ROWS = 20
+MOST_ROWS = 10
 """Rows of a finding shown at once; the rest unfolds."""
 ALL_ROWS = 200
 """Rows of a finding written to the page; `audit.json` holds the others."""
@@ -38,7 +38,7 @@ def headline(result: Result) -> dict[str, Any]:
         "source": clip(source, 120).text,
         "rows": train.get("rows"),
         "classes": len(items(result.get("classes"))),
-        "verdict": str(part(result, "verdict").get("sentence") or "This audit holds no verdict."),
+        "verdict": clip(part(result, "verdict").get("sentence") or "This audit holds no verdict.", 400).text,
         "tally": tally,
         "ran": sum(one.get("status") == "ran" for one in items(result.get("checks"))),
         "left": sum(one.get("status") in ("skipped", "failed") for one in items(result.get("checks"))),
@@ -72,17 +72,15 @@ def findings(severity: str) -> Callable[[Result], Section]:
 
 def _findings(result: Result, *, severity: str) -> Section:
     titles = {str(one.get("name")): clip(one.get("title"), 80).text for one in items(result.get("checks"))}
-    several = len(part(result, "parts")) > 1
-    shown = [
-        _one(one, titles, several) for one in items(result.get("findings")) if str(one.get("severity")) == severity
-    ]
+    shown = [_one(one, titles) for one in items(result.get("findings")) if str(one.get("severity")) == severity]
     return {"findings": shown} if shown else None
 
 
-def _one(found: Mapping[str, Any], titles: Mapping[str, str], several: bool) -> dict[str, Any]:
+def _one(found: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
     given = items(found.get("rows"))
     rows = [_row(row) for row in given[:ALL_ROWS]]
     name = str(found.get("check") or "")
+    parts = {row["part"] for row in rows}
     return {
         "title": titles.get(name) or clip(name, 60).text,
         "what": clip(found.get("what"), 600).text,
@@ -91,7 +89,8 @@ def _one(found: Mapping[str, Any], titles: Mapping[str, str], several: bool) -> 
         "first": rows[:MOST_ROWS],
         "more": rows[MOST_ROWS:],
         "total": len(given),
-        "parts": several and any(row["part"] for row in rows),
+        "parts": len(parts) > 1,
+        "caption": PARTS.get(next(iter(parts)), "Rows") if len(parts) == 1 else "Rows",
         "labels": any(row["label"] for row in rows),
         "notes": any(row["note"].text for row in rows),
         **numbers(found.get("numbers")),
@@ -102,7 +101,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     name, number = row.get("id"), row.get("row")
     named = "" if name is None or str(name) == str(number) else clip(name, 24).text
     return {
-        "part": str(row.get("part")) if row.get("part") in PARTS else "",
+        "part": str(row.get("part")) if str(row.get("part")) in PARTS else "",
         "row": count(number) if number else "–",
         "id": named,
         "text": clip(row.get("text")),
@@ -215,7 +214,7 @@ def reproduce(result: Result) -> Section:
         ("Backbone", clip(settings.get("backbone") or "none", 120).text),
         ("Time taken", duration(result.get("seconds")) if result.get("seconds") is not None else ""),
         ("Machine", clip(part(result, "hardware").get("cpu"), 80).text),
-        ("Versions", ", ".join(f"{k} {v}" for k, v in part(result, "versions").items())),
+        ("Versions", clip(", ".join(f"{k} {v}" for k, v in part(result, "versions").items()), 600).text),
     ]
     source = part(result, "parts", "train").get("source")
     command = result.get("command") or (f"fewtune check {shlex.quote(str(source))}" if source else "")
