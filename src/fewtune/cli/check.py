@@ -110,4 +110,6 @@ def _write(folder: Path, plain: dict[str, object]) -> Path:
 
 
 def _walk(found: Audit, folder: Path) -> None:
-    raise UsageError("--review is not built yet.")
+    from fewtune.cli.review import walk
+
+    walk(found.ground, folder)
