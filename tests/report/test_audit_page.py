@@ -49,7 +49,7 @@ def test_a_page_with_nothing_found_says_so_and_how_to_go_on() -> None:
         "Take them out: fewtune prepare tickets.csv --drop leakage . 31 of 272 test rows",
         "the same as training row 5",
         "21 more",
-        "By kind exact 20",
+        "By kind Value exact 20",
         "Share 0.114",
         "Accuracy 0.982",
         "invoice 4 61 15.2",

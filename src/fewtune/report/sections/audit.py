@@ -118,7 +118,7 @@ def numbers(value: Any) -> dict[str, Any]:
         if isinstance(held, list) and held and all(isinstance(entry, Mapping) for entry in held):
             tables.append(_table(name, items(held)))
         elif isinstance(held, Mapping) and held:
-            rows = [{"": entry, name: measured} for entry, measured in held.items()]
+            rows = [{"": entry, "value": measured} for entry, measured in held.items()]
             tables.append(_table(name, rows))
         else:
             facts.append((name, _plain(held)))
