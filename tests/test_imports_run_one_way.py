@@ -24,6 +24,7 @@ ORDER = [
     "report",
     "fitting",
     "auditing",
+    "preparing",
     "classifier",
     "cli",
     "testing",

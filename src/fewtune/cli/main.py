@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import check, fit, predict, report, runs
+from fewtune.cli import check, fit, predict, prepare, report, runs
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("check")(check.check)
 app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
+app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
 

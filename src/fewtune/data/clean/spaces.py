@@ -37,7 +37,6 @@ class Spaces(Cleaner):
 
 
 def _line(line: str) -> str:
-    """Nothing at its end, single spaces inside, its indent kept."""
+    """Nothing at its end, single spaces inside; an indented line is laid out on purpose, and stays so."""
     bare = line.rstrip(" \t")
-    body = bare.lstrip(" \t")
-    return bare[: len(bare) - len(body)] + _RUN.sub(" ", body)
+    return bare if bare[:1] in (" ", "\t") else _RUN.sub(" ", bare)

@@ -1,0 +1,126 @@
+"""Rows → proposals → cleaned rows. Reading, the cleaners in their order, the drops; writing is `prepared.py`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+from fewtune.data.clean.base import Cleaner
+from fewtune.data.clean.log import Change
+from fewtune.data.clean.spaces import Spaces
+from fewtune.data.columns import choose_columns
+from fewtune.data.read import read_table
+from fewtune.errors import EmptyData
+from fewtune.preparing.bench import Bench, Decide
+from fewtune.preparing.drops import duplicates, empty
+from fewtune.preparing.prepared import Prepared
+from fewtune.preparing.wishes import Wishes, wishes
+
+MOST_PASSES = 6
+"""One cleaner may uncover work for another (an entity that was half of a broken letter): they take turns."""
+DROPPERS = {"empty": empty, "duplicates": duplicates}
+
+
+def prepare(
+    source: object,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    only: Iterable[str] | None = None,
+    mask: Iterable[str] = (),
+    drop: Iterable[str] = (),
+    decide: Decide | None = None,
+    decided: Mapping[str, bool] | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Prepared:
+    """Propose cleaner texts for the rows of a file, and take the proposals that lose no meaning.
+
+    Parameters
+    ----------
+    source : path, Hub name, frame, dataset, list, tuple or mapping
+        What `fewtune.read` takes; the rows need no labels.
+    text, label, group : str, optional
+        Names of columns; text and label are recognised when not named. Labels and groups lose outer spaces only.
+    only : iterable of str, optional
+        Cleaners to ask, by name: `encoding`, `markup`, `characters`, `spaces`, `boilerplate`. Their proposals are all
+        taken. Without it every one looks, and those of `boilerplate`, which can lose meaning, are left open.
+    mask : iterable of str
+        Kinds of personal data to mask: `email`, `iban`, `card`, `ip`, `phone`, or `all`.
+    drop : iterable of str
+        Rows to leave out: `duplicates`, `empty`.
+    decide : callable, optional
+        Asked about every proposal, `(change, left) -> "applied" | "rejected" | "open"`; without it, see `only`.
+    decided : mapping, optional
+        Decisions made before, by the change's `key`.
+    tick : callable
+        Called now and then; may raise to interrupt.
+
+    Returns
+    -------
+    Prepared
+        The rows as they are now, the log, and what was found; `save(folder)` writes them.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or its columns not be told.
+    UsageError
+        A name in `only`, `mask` or `drop` is unknown.
+    """
+    wanted = wishes(only, mask, drop)
+    table = read_table(source, lines=text is None and label is None)
+    if not len(table):
+        raise EmptyData("There are no rows.", file=table.source)
+    columns = choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)
+    taken = wanted.taken | set(wanted.drop)
+    bench = Bench(table, columns, taken, decide, decided or {}, tick)
+    fingerprint = _fingerprint(bench)
+    if any(cleaner.name == Spaces.name for cleaner in wanted.cleaners):
+        for column in (columns.label, columns.group):
+            if column is not None:
+                bench.settle(list(_outer_spaces(bench, column)))
+    _clean(bench, wanted)
+    for name in wanted.drop:
+        bench.settle(list(DROPPERS[name](bench)))
+    return Prepared(bench, wanted, fingerprint)
+
+
+def _clean(bench: Bench, wanted: Wishes) -> None:
+    """Every cleaner in turn over every row; then again over the rows that changed, until none does."""
+    moved = set(range(len(bench)))
+    for number in range(MOST_PASSES):
+        here, moved = sorted(moved), set()
+        for cleaner in wanted.cleaners:
+            if number == 0:
+                cleaner.fit(bench.texts())
+            moved.update(bench.settle(_proposals(bench, cleaner, here)))
+        if not moved:
+            return
+
+
+def _proposals(bench: Bench, cleaner: Cleaner, places: Iterable[int]) -> list[Change]:
+    column = bench.columns.text
+    found = []
+    for place in places:
+        bench.tick()
+        if (proposal := cleaner.propose(bench.cell(column, place))) is not None:
+            found.append(bench.change(place, column, cleaner.name, proposal.after, proposal.reason))
+    return found
+
+
+def _outer_spaces(bench: Bench, column: str) -> Iterable[Change]:
+    """Labels and groups lose outer white space: what is written another way is for a person to decide."""
+    for place in range(len(bench)):
+        cell = bench.cell(column, place)
+        if cell.strip() not in ("", cell):
+            yield bench.change(place, column, Spaces.name, cell.strip(), "outer white space removed")
+
+
+def _fingerprint(bench: Bench) -> str:
+    """SHA-256 over every cell as it was read, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, cells in bench.table.columns.items():
+        digest.update(json.dumps([name, cells]).encode())
+    return digest.hexdigest()[:16]
