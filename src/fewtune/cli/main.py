@@ -61,7 +61,9 @@ def run() -> None:
         # typer turns an interruption into a silent exit with this code.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        typer.echo("\nfewtune: interrupted. What is finished is kept; the same command goes on from there.", err=True)
+        kept = "What is finished is kept; the same command goes on from there."
+        said = kept if sys.argv[1:2] == ["fit"] else "No file was left half written; give the same command again."
+        typer.echo(f"\nfewtune: interrupted. {said}", err=True)
         sys.exit(INTERRUPTED)
     except MemoryError:
         typer.echo("fewtune: out of memory. Give fewer or shorter rows, or a smaller --backbone.", err=True)
