@@ -8,9 +8,9 @@ import torch
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
+from fewtune.backbones.packed import RunDropout
 from fewtune.methods.base import Material
 from fewtune.methods.contrastive import Contrastive, pair_loss
-from fewtune.methods.cross_entropy import set_dropout
 from fewtune.methods.full import Full
 from fewtune.methods.lora import LoRA
 from fewtune.methods.top_layers import TopLayers
@@ -65,7 +65,8 @@ def test_contrastive_batch_loss_by_hand(material):
 
 def cross_entropy_by_hand(tunable, rows, *, smoothing=0.0, weights=None):
     vectors = unit(tunable.body([tunable.material.texts[row] for row in rows])).detach().numpy().astype(float)
-    logits = vectors @ tunable.head.weight.detach().numpy().T + tunable.head.bias.detach().numpy()
+    head = {name: tensor.numpy() for name, tensor in tunable.state().items() if name.startswith("head.")}
+    logits = vectors @ head["head.weight"].T + head["head.bias"]
     total = norm = 0.0
     for row, z in zip(rows, logits, strict=True):
         log_p = z - math.log(sum(math.exp(value) for value in z))
@@ -199,9 +200,9 @@ def test_gradients_are_clipped(material, monkeypatch):
 def test_the_first_update_is_adamws(material):
     """With bias correction the first step of Adam is the rate, whatever the gradient's size."""
     tunable = TopLayers(head_rate=1e-2, weight_decay=0.0).build(material)
-    before = tunable.head.bias.detach().clone()
+    before = tunable.state()["head.bias"]
     training_step(tunable, np.arange(9), optimiser_for(tunable), factor=1.0, clip_norm=1e9)
-    np.testing.assert_allclose((tunable.head.bias - before).abs().detach().numpy(), 1e-2, rtol=1e-3)
+    np.testing.assert_allclose((tunable.state()["head.bias"] - before).abs().numpy(), 1e-2, rtol=1e-3)
 
 
 def test_weight_decay_shrinks_what_the_loss_does_not_hold(material):
@@ -217,7 +218,7 @@ def test_weight_decay_shrinks_what_the_loss_does_not_hold(material):
 
 def test_dropout_is_set_everywhere_and_changes_the_loss(material):
     tunable = TopLayers(dropout=0.5).build(material)
-    shares = {part.p for part in tunable.body.modules() if isinstance(part, torch.nn.Dropout)}
+    shares = {part.p for part in tunable.body.modules() if isinstance(part, RunDropout)}
     assert shares == {0.5}
     rows = np.arange(6)
     tunable.train(True)
@@ -225,7 +226,7 @@ def test_dropout_is_set_everywhere_and_changes_the_loss(material):
         torch.manual_seed(0)
         first, second = loss_of(tunable, rows), loss_of(tunable, rows)
     assert first != second
-    set_dropout(tunable.body, 0.0)
+    tunable.body.set_dropout(0.0)
     assert loss_of(tunable, rows) == loss_of(tunable, rows)
 
 
@@ -234,11 +235,11 @@ def test_no_dropout_means_none_in_every_architecture(architecture, tiny_folders,
     from fewtune.backbones.load import load_encoder
 
     body = Body(load_encoder(tiny_folders(architecture)), depth=0)
-    set_dropout(body, 0.0)
+    body.set_dropout(0.0)
     body.train(True)
     with torch.random.fork_rng():
         assert torch.equal(body(material.texts[:4]), body(material.texts[:4]))
-    set_dropout(body, 0.5)
+    body.set_dropout(0.5)
     body.train(True)
     with torch.random.fork_rng():
         assert not torch.allclose(body(material.texts[:4]), body(material.texts[:4]), atol=1e-3)
@@ -251,7 +252,7 @@ def test_lora_trains_adapters_and_head_alone(material):
     assert names
     assert all("lora_" in name and "layer.2." in name for name in names)
     shapes = {tuple(p.shape) for name, p in tunable.body.named_parameters() if "lora_A" in name}
-    assert {shape[0] for shape in shapes} == {4}
+    assert {shape[1] for shape in shapes} == {4}
     groups = tunable.parameter_groups()
     assert sum(p.numel() for group in groups for p in group["params"]) == tunable.finish().trainable_parameters
 
@@ -262,7 +263,7 @@ def test_lora_dropout_has_effect(material):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             tunable = LoRA(lora_dropout=share, dropout=None).build(material)
-        found = [part.p for part in tunable.body.modules() if isinstance(part, torch.nn.Dropout) and part.p == 0.6]
+        found = [part.p for part in tunable.body.modules() if isinstance(part, RunDropout) and part.p == 0.6]
         losses.append(len(found))
     assert losses[0] == 0
     assert losses[1] > 0

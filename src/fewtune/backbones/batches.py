@@ -23,6 +23,20 @@ def by_length(lengths: Sequence[int], *, token_budget: int) -> Iterator[NDArray[
             start = end
 
 
+def in_order(rows: Sequence[int], lengths: Sequence[int], *, token_budget: int) -> Iterator[list[int]]:
+    """`rows` as they come, in batches of at most `token_budget` tokens or of one row."""
+    batch: list[int] = []
+    tokens = 0
+    for row in rows:
+        if batch and tokens + lengths[row] > token_budget:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(row)
+        tokens += lengths[row]
+    if batch:
+        yield batch
+
+
 def pad_tokens(tokens: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """[B, T] token ids padded on the right, and the [B, T] mask of real tokens."""
     ids_BT = torch.full((len(tokens), max(map(len, tokens))), pad_id, dtype=torch.long)

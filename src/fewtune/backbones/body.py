@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,24 @@ from torch import nn
 
 from fewtune.backbones import batches
 from fewtune.backbones.encoder import Encoder, unit
+from fewtune.backbones.packed import (
+    Layout,
+    Noise,
+    RunDropout,
+    install_dropout,
+    laid_out,
+    use_packed_attention,
+)
 from fewtune.backbones.pooling import POOLS
 from fewtune.backbones.precision import compute_precision
 from fewtune.backbones.quiet import quiet
+from fewtune.backbones.stacked import stack_live
 from fewtune.errors import BackboneError
 
 CHUNK_TOKENS = 1024
-"""A batch is run in chunks of like length, at least this many tokens each: less padding, still large products."""
+"""A padded batch is run in chunks of like length, at least this many tokens each: less padding, large products."""
+PACK_TOKENS = 8192
+"""A packed batch is cut into chunks of at most this many tokens, to bound memory."""
 
 
 def layer_list(model: nn.Module) -> nn.ModuleList | None:
@@ -52,9 +64,10 @@ class Body(nn.Module):
     encoder : the frozen backbone.
     depth : how many of the lowest layers are skipped and read from the encoder's cache; 0 runs them all.
     train_layers : whether the layers above `depth` are trainable (False when an adapter will be).
+    seeds : one a run: where its dropout comes from. Several runs are trained side by side, each in a slot.
     """
 
-    def __init__(self, encoder: Encoder, *, depth: int, train_layers: bool = True) -> None:
+    def __init__(self, encoder: Encoder, *, depth: int, train_layers: bool = True, seeds: Sequence[int] = (0,)) -> None:
         super().__init__()
         self.encoder, self.depth = encoder, depth
         layers = layer_list(encoder.model)
@@ -63,12 +76,28 @@ class Body(nn.Module):
         if layers is not None and not 0 <= depth < len(layers):
             raise BackboneError(f"{encoder.name} has {len(layers)} layers: {depth} frozen ones leave none to train.")
         live = [] if layers is None else list(layers)[depth:]
-        self.model: Any = _copy_sharing_frozen(encoder.model, live if train_layers else [])
+        self.model: Any = _copy_sharing_frozen(encoder, live if train_layers else [])
+        self.slots = len(seeds)
+        self.noise = Noise(seeds)
+        self.attention_shares: list[float | None] = [None] * self.slots
+        self.packs = encoder.first_position is not None
+        assert self.packs or self.slots == 1, "several runs need a backbone that can be packed"
         self._prefix: torch.Tensor | None = None
         if train_layers:
             self._unfreeze(layers is None)
+        if self.slots > 1 and train_layers:
+            stack_live(self.live, slots=self.slots)
         if depth:
             self._graft()
+        if self.packs:
+            use_packed_attention(self.model)
+            install_dropout(self.model, slots=self.slots)
+
+    @property
+    def live(self) -> list[nn.Module]:
+        """The layers above `depth`; the whole model where an architecture shares its layers."""
+        layers = layer_list(self.model)
+        return [self.model] if layers is None else list(layers)[self.depth :]
 
     def _unfreeze(self, shared_layers: bool) -> None:
         # Word embeddings stay frozen: on little data only a few of their rows would ever move.
@@ -76,15 +105,23 @@ class Body(nn.Module):
             for name, parameter in self.model.named_parameters():
                 parameter.requires_grad_("embeddings" not in name)
             return
-        layers = layer_list(self.model)
-        assert layers is not None
-        for layer in list(layers)[self.depth :]:
+        for layer in self.live:
             layer.requires_grad_(True)
 
+    def train(self, mode: bool = True) -> Body:
+        """Dropout on or off; what is frozen below the live layers never has any."""
+        super().train(mode)
+        if mode and self.depth:
+            self.model.train(False)
+            for layer in self.live:
+                layer.train(True)
+        return self
+
     def _graft(self) -> None:
-        layers = layer_list(self.model)
+        layers, theirs = layer_list(self.model), layer_list(self.encoder.model)
         assert layers is not None
-        others = _other_outputs(self.model, layers[0])
+        assert theirs is not None
+        others = _other_outputs(self.encoder.model, theirs[0])
         for layer in list(layers)[: self.depth]:
             # The frozen layer costs nothing; its module and attributes stay.
             layer.forward = functools.partial(_pass_through, others=others)
@@ -96,20 +133,51 @@ class Body(nn.Module):
             return (self._prefix, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": self._prefix}
 
-    def forward(self, texts: Sequence[str]) -> torch.Tensor:
-        """[B, D] pooled float32 vectors, in the order of `texts`; repeated texts are computed once."""
-        unique = list(dict.fromkeys(texts))
-        tokens = self.encoder.tokens(unique)
-        lengths = [len(ids) for ids in tokens]
-        budget = max(CHUNK_TOKENS, sum(lengths) // 2)
-        pooled: dict[int, torch.Tensor] = {}
-        with compute_precision():  # around all chunks: the weights are cast once, not once a chunk
-            for rows in batches.by_length(lengths, token_budget=budget):
-                pooled.update(zip(rows.tolist(), self._chunk([unique[row] for row in rows]), strict=True))
-        place = {text: row for row, text in enumerate(unique)}
-        return torch.stack([pooled[place[text]] for text in texts])
+    def forward(self, texts: Sequence[str], runs: Sequence[int] | None = None) -> torch.Tensor:
+        """[B, D] pooled float32 vectors, in the order of `texts`; a text repeated in a run is computed once.
 
-    def _chunk(self, texts: list[str]) -> torch.Tensor:
+        Parameters
+        ----------
+        runs : the slot each text belongs to, ascending; all of slot 0 when not given.
+        """
+        keys = list(zip(runs or [0] * len(texts), texts, strict=True))
+        unique = list(dict.fromkeys(keys))
+        lengths = [len(ids) for ids in self.encoder.tokens([text for _, text in unique])]
+        pooled: dict[tuple[int, str], torch.Tensor] = {}
+        with compute_precision():  # around all chunks: the weights are cast once, not once a chunk
+            for rows in self._chunks(lengths, [run for run, _ in unique]):
+                part = [unique[row] for row in rows]
+                pooled.update(zip(part, self._chunk([t for _, t in part], [run for run, _ in part]), strict=True))
+        return torch.stack([pooled[key] for key in keys])
+
+    def _chunks(self, lengths: Sequence[int], runs: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Rows to compute at a time: like lengths together where there is padding; where not, runs are kept whole.
+
+        How a run is cut depends on its own rows alone: its noise must not depend on who shares the pack.
+        """
+        if not self.packs:
+            yield from (
+                rows.tolist() for rows in batches.by_length(lengths, token_budget=max(CHUNK_TOKENS, sum(lengths) // 2))
+            )
+            return
+        waiting: list[int] = []
+        for _, rows in itertools.groupby(range(len(runs)), key=lambda row: runs[row]):
+            own = list(batches.in_order(list(rows), lengths, token_budget=PACK_TOKENS))
+            if len(own) > 1 or sum(lengths[row] for row in (*waiting, *own[0])) > PACK_TOKENS:
+                if waiting:
+                    yield waiting
+                yield from own[:-1]
+                waiting = own[-1] if len(own) == 1 else []
+                if len(own) > 1:
+                    yield own[-1]
+            else:
+                waiting = [*waiting, *own[0]]
+        if waiting:
+            yield waiting
+
+    def _chunk(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
+        if self.packs:
+            return self._pack(texts, runs)
         ids_BT, mask_BT = batches.pad_tokens(self.encoder.tokens(texts), self.encoder.pad_id)
         ids_BT, mask_BT = ids_BT.to(self.encoder.device), mask_BT.to(self.encoder.device)
         if self.depth:
@@ -120,9 +188,32 @@ class Body(nn.Module):
         self._prefix = None
         return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
 
+    def _pack(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
+        """[B, D] pooled vectors of texts that stand one behind the other."""
+        encoder = self.encoder
+        tokens = encoder.tokens(texts)
+        layout = Layout(
+            [len(ids) for ids in tokens],
+            runs=runs,
+            noise=self.noise,
+            attention_shares=self.attention_shares,
+            device=encoder.device,
+        )
+        ids_1S = torch.tensor([list(itertools.chain.from_iterable(tokens))], device=encoder.device)
+        if self.depth:
+            self._prefix = torch.cat(encoder.hidden(texts, self.depth)).unsqueeze(0)
+        with laid_out(layout), compute_precision():
+            positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
+            hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state
+        self._prefix = None
+        if encoder.pooling.mode == "mean":
+            return layout.means(hidden_1SD[0])
+        hidden_BTD, mask_BT = layout.padded(hidden_1SD[0])
+        return POOLS[encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+
     @torch.no_grad()
-    def embed(self, texts: Sequence[str], *, normalise: bool = True) -> torch.Tensor:
-        """[N, D] vectors in evaluation mode, unit length unless told otherwise."""
+    def embed(self, texts: Sequence[str], *, normalise: bool = True, run: int = 0) -> torch.Tensor:
+        """[N, D] vectors of a run in evaluation mode, unit length unless told otherwise."""
         was_training = self.training
         self.eval()
         vectors: dict[str, torch.Tensor] = {}
@@ -130,33 +221,57 @@ class Body(nn.Module):
         lengths = [len(ids) for ids in self.encoder.tokens(unique)]
         for rows in batches.by_length(lengths, token_budget=4 * CHUNK_TOKENS):
             part = [unique[row] for row in rows]
-            vectors.update(zip(part, self._chunk(part), strict=True))
+            vectors.update(zip(part, self._chunk(part, [run] * len(part)), strict=True))
         self.train(was_training)
         stacked = torch.stack([vectors[text] for text in texts])
         return unit(stacked) if normalise else stacked
 
-    @property
-    def trainable_parameters(self) -> int:
-        """How many of its weights move."""
-        return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
-
-    def trained(self) -> dict[str, torch.Tensor]:
-        """Copies of the trainable tensors by name."""
-        named = self.model.named_parameters()
-        return {name: parameter.detach().clone() for name, parameter in named if parameter.requires_grad}
+    def set_dropout(self, share: float | None, *, run: int = 0) -> None:
+        """A run's dropout of hidden states and attention weights; None: the backbone's own."""
+        self.attention_shares[run] = share
+        for part in self.model.modules():
+            if isinstance(part, RunDropout) and not part.adapters:
+                part.share_K[run] = part.models_own if share is None else share
+            if self.packs or share is None:
+                continue
+            if isinstance(part, nn.Dropout):
+                part.p = share
+            for name in ("attention_dropout", "dropout_prob"):
+                if isinstance(getattr(part, name, None), float):
+                    setattr(part, name, share)
 
     @torch.no_grad()
-    def load_trained(self, state: dict[str, torch.Tensor]) -> None:
+    def reset(self, run: int = 0) -> None:
+        """Put the encoder's weights back into a run's slot."""
+        original = dict(self.encoder.model.named_parameters())
+        self.load_trained({name: original[name] for name in self.moving}, run)
+
+    @property
+    def moving(self) -> dict[str, nn.Parameter]:
+        """The trainable tensors by name; with several slots, [K, …] each."""
+        return {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
+
+    @property
+    def trainable_parameters(self) -> int:
+        """How many of a run's weights move."""
+        return sum(parameter.numel() for parameter in self.moving.values()) // self.slots
+
+    def trained(self, run: int = 0) -> dict[str, torch.Tensor]:
+        """Copies of a run's trainable tensors by name."""
+        return {name: self._of(tensor, run).detach().clone() for name, tensor in self.moving.items()}
+
+    @torch.no_grad()
+    def load_trained(self, state: dict[str, torch.Tensor], run: int = 0) -> None:
         """Put back what `trained` gave."""
-        own = dict(self.model.named_parameters())
+        own = self.moving
         for name, tensor in state.items():
-            own[name].copy_(tensor)
+            self._of(own[name], run).copy_(tensor)
+
+    def _of(self, tensor: torch.Tensor, run: int) -> torch.Tensor:
+        return tensor[run] if self.slots > 1 else tensor
 
     def save(self, folder: Path) -> None:
-        """Write the body as a PEFT adapter when it has one, else as a whole Hugging Face encoder."""
-        if hasattr(self.model, "peft_config"):
-            self.model.save_pretrained(folder / "adapter", safe_serialization=True)
-            return
+        """Write the body as a whole Hugging Face encoder."""
         whole = copy.deepcopy(self.encoder.model)
         whole.load_state_dict(self.trained(), strict=False)
         whole.save_pretrained(folder, safe_serialization=True)
@@ -179,11 +294,12 @@ def _other_outputs(model: Any, layer: nn.Module) -> int | None:
     return len(seen[0]) - 1 if isinstance(seen[0], tuple) else None
 
 
-def _copy_sharing_frozen(model: nn.Module, live: list[nn.Module]) -> nn.Module:
-    """A deep copy in which every parameter outside `live` is the same tensor as in `model`."""
+def _copy_sharing_frozen(encoder: Encoder, live: list[nn.Module]) -> nn.Module:
+    """A deep copy in which every parameter outside `live` is the encoder's own tensor, in the format of products."""
+    model = encoder.model
     mine = {id(parameter) for layer in live for parameter in layer.parameters()}
     everything = not live and layer_list(model) is None
-    shared = {} if everything else {id(p): p for p in model.parameters() if id(p) not in mine}
+    shared = {} if everything else {id(p): encoder.computed(p) for p in model.parameters() if id(p) not in mine}
     memo: dict[int, Any] = dict(shared)
     with quiet():  # copying touches attributes that transformers has deprecated
         copied: nn.Module = copy.deepcopy(model, memo)

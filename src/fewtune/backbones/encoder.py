@@ -6,6 +6,7 @@ Legend: B texts, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from fewtune.backbones import batches
+from fewtune.backbones.packed import first_position
 from fewtune.backbones.pooling import POOLS, Pooling
-from fewtune.backbones.precision import compute_precision
+from fewtune.backbones.precision import compute_precision, detect
 
 Vectors = NDArray[np.float32]
 TOKENS_PER_BATCH = 4096
@@ -57,12 +59,35 @@ class Encoder:
         self._tokens: dict[str, list[int]] = {}
         self._vectors: dict[str, Vectors] = {}
         self._hidden: dict[int, dict[str, torch.Tensor]] = {}
+        self._computed: dict[int, torch.nn.Parameter] = {}
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         found: torch.device = next(iter(self.model.parameters())).device
         return found
+
+    @cached_property
+    def first_position(self) -> int | None:
+        """The number of a text's first position when texts are packed; None where they must be padded."""
+        return first_position(self.model, self.pad_id)
+
+    def computed(self, parameter: torch.nn.Parameter) -> torch.nn.Parameter:
+        """A frozen parameter in the format products run in: cast once, shared by every run."""
+        if detect() != "bf16" or id(parameter) not in self._matrices:
+            return parameter
+        if id(parameter) not in self._computed:
+            self._computed[id(parameter)] = torch.nn.Parameter(parameter.detach().bfloat16(), requires_grad=False)
+        return self._computed[id(parameter)]
+
+    @cached_property
+    def _matrices(self) -> set[int]:
+        """Which parameters belong to linear layers; norms and embeddings stay float32."""
+        linear = [part for part in self.model.modules() if type(part).__name__ in ("Linear", "Conv1D")]
+        embedded = {
+            id(p) for part in self.model.modules() if isinstance(part, torch.nn.Embedding) for p in part.parameters()
+        }
+        return {id(p) for part in linear for p in part.parameters(recurse=False)} - embedded
 
     @property
     def width(self) -> int:
@@ -155,7 +180,7 @@ class Encoder:
         with compute_precision():
             states = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
         chosen: torch.Tensor = states[depth]
-        return chosen.float()
+        return chosen.bfloat16() if detect() == "bf16" else chosen.float()
 
 
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:

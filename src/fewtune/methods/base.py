@@ -12,7 +12,7 @@ Shape legend: N rows, C classes, D width of an embedding, B rows of a batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -175,6 +175,25 @@ class Tunable(ABC):
         """The fitted model, from the tensors as they stand."""
 
 
+class Stack(ABC):
+    """Room for several runs over one backbone, trained in one step. A run in it is a `Tunable` like any other."""
+
+    slots: int
+    """K: runs there is room for."""
+
+    @abstractmethod
+    def enter(self, slot: int, method: Any, material: Material) -> Tunable:
+        """Begin a run in a slot, whoever was there before: weights, noise and head as if it were alone."""
+
+    @abstractmethod
+    def losses(self, batch: Mapping[int, IntArray]) -> dict[int, torch.Tensor]:
+        """Slot → the scalar training loss of its run on the given training rows, all from one forward pass."""
+
+    @abstractmethod
+    def stacked_groups(self) -> list[list[torch.Tensor]]:
+        """The trained tensors, [K, …] each, in the groups of a run's `parameter_groups`."""
+
+
 @dataclass(frozen=True)
 class TunedMethod(Method):
     """A method trained by gradient steps."""
@@ -182,6 +201,14 @@ class TunedMethod(Method):
     @abstractmethod
     def build(self, material: Material) -> Tunable:
         """The trainable thing, initial weights drawn from `material.seed`."""
+
+    def stack_key(self) -> Hashable:
+        """Methods with equal keys can be trained side by side; None: only alone."""
+        return None
+
+    def stack(self, encoder: Encoder, methods: Sequence[Any], classes: int) -> Stack:
+        """Room for one run of each of `methods`, which share this one's `stack_key`, on data of so many classes."""
+        raise NotImplementedError(f"{self.name} runs alone")
 
     @abstractmethod
     def total_steps(self, material: Material) -> int:

@@ -20,8 +20,9 @@ import torch
 
 from fewtune.backbones.body import Body, layer_count
 from fewtune.backbones.encoder import unit
-from fewtune.methods.base import Fitted, FloatArray, IntArray, Material, Tunable, TunedMethod
+from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read
+from fewtune.methods.fitted_body import FittedBody
 from fewtune.methods.head import LinearHead
 from fewtune.methods.probe import HEAD_FILE, choose_strength, fit_on, head_rows
 from fewtune.methods.self_training import guarded, sample_pool
@@ -65,7 +66,7 @@ class Contrastive(TunedMethod):
         """A private copy of the upper layers."""
         assert material.encoder is not None
         depth = math.floor(self.frozen_share * layer_count(material.encoder))
-        return ContrastiveTunable(self, material, Body(material.encoder, depth=depth))
+        return ContrastiveTunable(self, material, Body(material.encoder, depth=depth, seeds=[material.seed]))
 
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
@@ -151,25 +152,6 @@ class ContrastiveTunable(Tunable):
         fitted = FittedBody(self.body, head)
         fitted.notes = notes
         return fitted
-
-
-class FittedBody(Fitted):
-    """A tuned body and its head."""
-
-    def __init__(self, body: Body, head: LinearHead) -> None:
-        self.body, self.head = body, head
-        self.trainable_parameters = head.size + body.trainable_parameters
-
-    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
-        """Probabilities from the head on the tuned embeddings."""
-        if not texts:
-            return np.zeros((0, len(self.head.bias_C)))
-        return self.head.predict_proba(self.body.embed(list(texts)).cpu().numpy())
-
-    def save(self, folder: Path) -> None:
-        """The head, and the body's weights for the model folder's backbone."""
-        self.head.save(folder / HEAD_FILE)
-        self.body.save(folder)
 
 
 def pair_loss(cosine_NM: torch.Tensor, same_NM: torch.Tensor, counted_NM: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ Legend: B rows of a batch, D width, N rows, C classes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from torch import nn
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
-from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
+from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod
+from fewtune.methods.fitted_body import FittedBody
 from fewtune.methods.head import LinearHead
 from fewtune.methods.probe import HEAD_FILE, FittedProbe, choose_strength, fit_on, head_rows
 
@@ -54,8 +55,12 @@ class CrossEntropyMethod(TunedMethod):
     default_strength: float = 10.0
 
     @abstractmethod
-    def body(self, encoder: Encoder) -> Body:
-        """The body with the parts that move unfrozen."""
+    def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
+        """The body with the parts that move unfrozen, once a seed; `largest` is the largest rank of them, if any."""
+
+    def enter(self, body: Body, slot: int, seed: int) -> None:
+        """Put a run's initial weights into a slot of `body`: those of the encoder."""
+        body.reset(slot)
 
     def frozen_layers(self, encoder: Encoder) -> int:
         """How many of the lowest layers stay frozen: their states are the prefix all runs share."""
@@ -82,9 +87,19 @@ class CrossEntropyMethod(TunedMethod):
     def build(self, material: Material) -> Tunable:
         """Body and head; the head is the probe's."""
         assert material.encoder is not None
+        return self.stack(material.encoder, [self], len(material.classes)).enter(0, self, material)
+
+    def stack(self, encoder: Encoder, methods: Sequence[CrossEntropyMethod], classes: int) -> CrossEntropyStack:
+        """Room for one run of each of `methods`."""
+        largest = max(int(getattr(method, "rank", 0)) for method in methods)
+        return CrossEntropyStack(self.body(encoder, [0] * len(methods), largest), classes)
+
+    def first_head(self, material: Material) -> LinearHead:
+        """The probe's head, its strength chosen inside the fold."""
+        assert material.encoder is not None
         rows = head_rows(material, material.encoder.embed, class_names=True)
         strength = choose_strength(rows, material, self.strengths, self.default_strength)
-        return CrossEntropyTunable(self, material, self.body(material.encoder), fit_on(rows, material, strength))
+        return fit_on(rows, material, strength)
 
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
@@ -93,33 +108,96 @@ class CrossEntropyMethod(TunedMethod):
         return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE))
 
 
-class CrossEntropyTunable(Tunable):
-    """One run's body and head."""
+class CrossEntropyStack(Stack):
+    """Bodies and heads of several runs, [K, …] each."""
 
-    def __init__(self, method: CrossEntropyMethod, material: Material, body: Body, head: LinearHead) -> None:
-        self.method, self.material, self.body = method, material, body
-        if method.dropout is not None:
-            set_dropout(body, method.dropout)
+    def __init__(self, body: Body, classes: int) -> None:
+        self.body, self.slots = body, body.slots
         device = body.encoder.device
-        self.head = nn.Linear(head.weight_CD.shape[1], head.weight_CD.shape[0])
+        self.weight_KCD = nn.Parameter(torch.zeros(self.slots, classes, body.encoder.width, device=device))
+        self.bias_KC = nn.Parameter(torch.zeros(self.slots, classes, device=device))
+        self.runs: dict[int, CrossEntropyTunable] = {}
+
+    def enter(self, slot: int, method: CrossEntropyMethod, material: Material) -> CrossEntropyTunable:
+        """Begin a run: initial body, the probe's head, its own noise and dropout."""
+        self.body.noise.begin(slot, material.seed)
+        method.enter(self.body, slot, material.seed)
+        self.body.set_dropout(method.dropout, run=slot)
+        head = method.first_head(material)
         with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(head.weight_CD))
-            self.head.bias.copy_(torch.from_numpy(head.bias_C))
-        self.head.to(device)
-        self.weights_C = self._class_weights().to(device) if method.class_weights else None
+            self.weight_KCD[slot] = torch.from_numpy(head.weight_CD)
+            self.bias_KC[slot] = torch.from_numpy(head.bias_C)
+        self.runs[slot] = CrossEntropyTunable(self, slot, method, material)
+        return self.runs[slot]
+
+    def stacked_groups(self) -> list[list[torch.Tensor]]:
+        """The body, then the head."""
+        return [list(self.body.moving.values()), [self.weight_KCD, self.bias_KC]]
+
+    def losses(self, batch: Mapping[int, IntArray]) -> dict[int, torch.Tensor]:
+        """Cross-entropy of each run's batch."""
+        slots = sorted(batch)
+        runs = [self.runs[slot] for slot in slots]
+        texts = [run.material.texts[row] for run, slot in zip(runs, slots, strict=True) for row in batch[slot]]
+        owners = [slot for slot in slots for _ in batch[slot]]
+        vectors = torch.split(unit(self.body(texts, owners)), [len(batch[slot]) for slot in slots])
+        rows_RBD = nn.utils.rnn.pad_sequence(list(vectors), batch_first=True)
+        logits_RBC = self.logits(rows_RBD, slots)
+        labels = [torch.as_tensor(run.material.labels[batch[slot]]) for run, slot in zip(runs, slots, strict=True)]
+        labels_RB = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-1).to(logits_RBC.device)
+        smoothing_R = logits_RBC.new_tensor([run.method.label_smoothing for run in runs])
+        weights_RC = torch.stack([run.weights_C for run in runs])
+        losses_R = cross_entropies(logits_RBC, labels_RB, weights_RC, smoothing_R)
+        return dict(zip(slots, losses_R, strict=True))
+
+    def logits(self, rows_RBD: torch.Tensor, slots: Sequence[int]) -> torch.Tensor:
+        """[R, B, C] each run's head on its rows."""
+        if self.slots == 1:
+            return nn.functional.linear(rows_RBD, self.weight_KCD[0], self.bias_KC[0])
+        return torch.baddbmm(self.bias_KC[slots].unsqueeze(1), rows_RBD, self.weight_KCD[slots].transpose(1, 2))
+
+
+def cross_entropies(
+    logits_RBC: torch.Tensor, labels_RB: torch.Tensor, weights_RC: torch.Tensor, smoothing_R: torch.Tensor
+) -> torch.Tensor:
+    """[R] cross-entropy of each run, with class weights and label smoothing as `torch.nn.functional` defines them.
+
+    Parameters
+    ----------
+    labels_RB : -1 where a run has fewer rows than the longest.
+    """
+    logs_RBC = logits_RBC.float().log_softmax(-1)
+    real_RB = (labels_RB >= 0).to(logs_RBC.dtype)
+    chosen_RB1 = labels_RB.clamp(min=0).unsqueeze(-1)
+    weight_RB = weights_RC.unsqueeze(1).expand_as(logs_RBC).gather(-1, chosen_RB1).squeeze(-1) * real_RB
+    hit_RB = logs_RBC.gather(-1, chosen_RB1).squeeze(-1)
+    spread_RB = (logs_RBC * weights_RC.unsqueeze(1)).sum(-1) * real_RB
+    hit_R, spread_R = (hit_RB * weight_RB).sum(1), spread_RB.sum(1) / logs_RBC.shape[-1]
+    return -((1 - smoothing_R) * hit_R + smoothing_R * spread_R) / weight_RB.sum(1)
+
+
+class CrossEntropyTunable(Tunable):
+    """One run in a stack, of one slot when it is alone."""
+
+    def __init__(self, stack: CrossEntropyStack, slot: int, method: CrossEntropyMethod, material: Material) -> None:
+        self.stack, self.slot, self.method, self.material = stack, slot, method, material
+        self.body = stack.body
+        self.weights_C = self._class_weights().to(stack.weight_KCD.device)
 
     def _class_weights(self) -> torch.Tensor:
         counts_C = np.bincount(self.material.labels, minlength=len(self.material.classes))
+        if not self.method.class_weights:
+            return torch.ones(len(counts_C))
         weights_C = len(self.material.labels) / (np.maximum(counts_C, 1) * max(1, (counts_C > 0).sum()))
         return torch.tensor(weights_C, dtype=torch.float32)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The body at its rate, the head at its own."""
-        body = [parameter for parameter in self.body.parameters() if parameter.requires_grad]
+        body, head = self.stack.stacked_groups()
         decay = self.method.weight_decay
         return [
             {"params": body, "lr": self.method.rate, "weight_decay": decay},
-            {"params": list(self.head.parameters()), "lr": self.method.head_rate, "weight_decay": decay},
+            {"params": head, "lr": self.method.head_rate, "weight_decay": decay},
         ]
 
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
@@ -132,24 +210,16 @@ class CrossEntropyTunable(Tunable):
             yield queue[:size]
             queue = queue[size:]
 
-    def _logits(self, vectors_BD: torch.Tensor) -> torch.Tensor:
-        logits_BC: torch.Tensor = self.head(unit(vectors_BD))
-        return logits_BC
-
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Cross-entropy of one batch."""
-        labels_B = torch.as_tensor(self.material.labels[indices], device=self.head.weight.device)
-        logits_BC = self._logits(self.body([self.material.texts[row] for row in indices]))
-        return nn.functional.cross_entropy(
-            logits_BC, labels_B, weight=self.weights_C, label_smoothing=self.method.label_smoothing
-        )
+        return self.stack.losses({self.slot: indices})[self.slot]
 
     @torch.no_grad()
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
         """Plain cross-entropy on given rows: no smoothing, no class weights."""
-        logits_NC = self._logits(self.body.embed(list(texts)))
-        labels = torch.as_tensor(labels_N, device=logits_NC.device)
-        return float(nn.functional.cross_entropy(logits_NC, labels))
+        vectors_ND = self.body.embed(list(texts), run=self.slot)
+        logits_NC = self.stack.logits(vectors_ND[None], [self.slot])[0]
+        return float(nn.functional.cross_entropy(logits_NC, torch.as_tensor(labels_N, device=logits_NC.device)))
 
     def chance_loss(self) -> float | None:
         """The entropy of the training labels: the loss of knowing only the class sizes."""
@@ -159,15 +229,19 @@ class CrossEntropyTunable(Tunable):
 
     def state(self) -> dict[str, torch.Tensor]:
         """Body and head."""
-        head = {f"head.{name}": tensor.detach().clone() for name, tensor in self.head.named_parameters()}
-        return {**self.body.trained(), **head}
+        head = {
+            "head.weight": self.stack.weight_KCD[self.slot].detach().clone(),
+            "head.bias": self.stack.bias_KC[self.slot].detach().clone(),
+        }
+        return {**self.body.trained(self.slot), **head}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Put back body and head."""
-        self.body.load_trained({name: tensor for name, tensor in state.items() if not name.startswith("head.")})
-        self.head.weight.copy_(state["head.weight"])
-        self.head.bias.copy_(state["head.bias"])
+        body = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        self.body.load_trained(body, self.slot)
+        self.stack.weight_KCD[self.slot].copy_(state["head.weight"])
+        self.stack.bias_KC[self.slot].copy_(state["head.bias"])
 
     def train(self, mode: bool) -> None:
         """Dropout on or off."""
@@ -175,17 +249,6 @@ class CrossEntropyTunable(Tunable):
 
     def finish(self) -> Fitted:
         """Body and head as they stand."""
-        from fewtune.methods.contrastive import FittedBody
-
-        weight_CD = self.head.weight.detach().cpu().numpy().copy()
-        return FittedBody(self.body, LinearHead(weight_CD, self.head.bias.detach().cpu().numpy().copy()))
-
-
-def set_dropout(module: nn.Module, share: float) -> None:
-    """Set every dropout of `module`, attention's own included, to `share`."""
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = share
-        for name in ("attention_dropout", "dropout_prob"):
-            if isinstance(getattr(part, name, None), float):
-                setattr(part, name, share)
+        state = self.state()
+        head = LinearHead(state["head.weight"].cpu().numpy(), state["head.bias"].cpu().numpy())
+        return FittedBody(self.body, head, run=self.slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,10 @@ class Full(CrossEntropyMethod):
 
     rate: float = 5e-5
 
-    def body(self, encoder: Encoder) -> Body:
+    def stack_key(self) -> Hashable:
+        """The same layers move."""
+        return (self.name,)
+
+    def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
         """The whole body."""
-        return Body(encoder, depth=0)
+        return Body(encoder, depth=0, seeds=seeds)

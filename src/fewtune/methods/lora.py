@@ -1,18 +1,23 @@
-"""LoRA: low-rank updates to the linear layers of the upper part of the body (Hu and others 2021), built by PEFT.
+"""LoRA: low-rank updates to the linear layers of the upper part of the body (Hu and others 2021).
 
 All linear layers are adapted, attention and feed-forward alike: adapting the feed-forward matters most at equal size.
-The rate is about ten times that of full tuning.
+The rate is about ten times that of full tuning. The arithmetic is `backbones/stacked.py`'s, which trains many adapters
+at once; what is saved is a PEFT folder, written by PEFT.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import nn
 
-from fewtune.backbones.body import Body, layer_count, layer_list
+from fewtune.backbones.body import Body, layer_count
 from fewtune.backbones.quiet import quiet
+from fewtune.backbones.stacked import StackedLoRA
 from fewtune.errors import BackboneError
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
@@ -33,39 +38,109 @@ class LoRA(CrossEntropyMethod):
     rank: int = 8
     alpha: int = 16
     lora_dropout: float = 0.05
+    targets: tuple[str, ...] = ()
+    """Last parts of the names of the linear layers to adapt, such as `query` and `value`; all of them when empty."""
 
-    def body(self, encoder: Encoder) -> Body:
-        """A frozen body with trainable adapters."""
-        from peft import LoraConfig, get_peft_model
-
-        body = Body(encoder, depth=self.frozen_layers(encoder), train_layers=False)
-        config = LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            lora_dropout=self.lora_dropout,
-            target_modules=linear_names(body),
-            task_type="FEATURE_EXTRACTION",
+    def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
+        """A frozen body with a trainable adapter for each seed."""
+        return LoRABody(
+            encoder, depth=self.frozen_layers(encoder), seeds=seeds, rank=largest or self.rank, targets=self.targets
         )
-        with quiet():
-            body.model = get_peft_model(body.model, config)
-        return body
+
+    def enter(self, body: Body, slot: int, seed: int) -> None:
+        """Draw the adapter of a run."""
+        assert isinstance(body, LoRABody)
+        body.enter(slot, self, seed)
+
+    def stack_key(self) -> Hashable:
+        """Ranks may differ; which layers are adapted may not."""
+        return (self.name, self.layers, self.targets)
 
     def frozen_layers(self, encoder: Encoder) -> int:
         """All but the highest `layers`; none where an architecture shares its layers."""
         return max(0, layer_count(encoder) - self.layers)
 
 
-def linear_names(body: Body) -> list[str]:
-    """Full names of the linear modules in the live layers."""
-    layers = layer_list(body.model)
-    if layers is None:
-        inside = {id(module) for module in body.model.modules()}
-    else:
-        inside = {id(part) for layer in list(layers)[body.depth :] for part in layer.modules()}
-    named = body.model.named_modules()
+class LoRABody(Body):
+    """A frozen body whose live linear layers carry an adapter for each run."""
+
+    def __init__(
+        self, encoder: Encoder, *, depth: int, seeds: Sequence[int], rank: int, targets: Sequence[str] = ()
+    ) -> None:
+        super().__init__(encoder, depth=depth, train_layers=False, seeds=seeds)
+        self.names = linear_names(self, targets)
+        self.adapters: dict[str, StackedLoRA] = {}
+        self.methods: dict[int, LoRA] = {}
+        for name in self.names:
+            parent_name, _, last = name.rpartition(".")
+            parent = self.model.get_submodule(parent_name)
+            self.adapters[name] = StackedLoRA(getattr(parent, last), slots=self.slots, rank=rank)
+            setattr(parent, last, self.adapters[name])
+
+    def enter(self, slot: int, method: LoRA, seed: int) -> None:
+        """Begin a run in a slot."""
+        generator = torch.Generator().manual_seed(seed)
+        for adapter in self.adapters.values():
+            adapter.enter(
+                slot,
+                rank=method.rank,
+                scaling=method.alpha / method.rank,
+                dropout=method.lora_dropout,
+                generator=generator,
+            )
+        self.methods[slot] = method
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Of the run in the first slot, whose rank may be below the largest."""
+        rank = self.methods[0].rank
+        return sum(rank * (a.lora_A.shape[2] + a.lora_B.shape[1]) for a in self.adapters.values())
+
+    def _of(self, tensor: torch.Tensor, run: int) -> torch.Tensor:
+        return tensor[run]
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter of the first slot as PEFT does."""
+        from peft import LoraConfig, get_peft_model
+
+        method = self.methods[0]
+        config = LoraConfig(
+            r=method.rank,
+            lora_alpha=method.alpha,
+            lora_dropout=method.lora_dropout,
+            target_modules=self.names,
+            task_type="FEATURE_EXTRACTION",
+        )
+        with quiet():
+            whole: Any = get_peft_model(_twin(self.encoder.model), config)
+            with torch.no_grad():
+                for name, adapter in self.adapters.items():
+                    theirs = whole.base_model.model.get_submodule(name)
+                    theirs.lora_A["default"].weight.copy_(adapter.lora_A[0, : method.rank])
+                    theirs.lora_B["default"].weight.copy_(adapter.lora_B[0, :, : method.rank])
+            whole.save_pretrained(folder / "adapter", safe_serialization=True)
+
+
+def _twin(model: nn.Module) -> Any:
+    """A copy that shares its weights: PEFT changes the module tree it is given."""
+    import copy
+
+    memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+    return copy.deepcopy(model, memo)
+
+
+def linear_names(body: Body, targets: Sequence[str] = ()) -> list[str]:
+    """Full names of the linear modules in the live layers; of those named in `targets`, when there are any."""
+    inside = {id(part) for layer in body.live for part in layer.modules()}
     names = [
-        name for name, part in named if isinstance(part, nn.Linear) and id(part) in inside and "pooler" not in name
+        name
+        for name, part in body.model.named_modules()
+        if isinstance(part, nn.Linear)
+        and id(part) in inside
+        and "pooler" not in name
+        and (not targets or name.rpartition(".")[2] in targets)
     ]
     if not names:
-        raise BackboneError(f"{body.encoder.name} has no linear layer that LoRA could adapt.")
+        asked = f" named {' or '.join(targets)}" if targets else ""
+        raise BackboneError(f"{body.encoder.name} has no linear layer{asked} that LoRA could adapt.")
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,9 +24,13 @@ class TopLayers(CrossEntropyMethod):
     rate: float = 1e-4
     layers: int = 2
 
-    def body(self, encoder: Encoder) -> Body:
+    def stack_key(self) -> Hashable:
+        """The same layers move."""
+        return (self.name, self.layers)
+
+    def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
         """The body above the frozen layers; all of it where an architecture shares its layers."""
-        return Body(encoder, depth=self.frozen_layers(encoder))
+        return Body(encoder, depth=self.frozen_layers(encoder), seeds=seeds)
 
     def frozen_layers(self, encoder: Encoder) -> int:
         """All but the highest `layers`; none where an architecture shares its layers."""
