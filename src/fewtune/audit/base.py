@@ -17,7 +17,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fewtune.audit.duplicates import duplicate_clusters, groups_of
+from fewtune.audit.duplicates import duplicate_clusters, groups_of, joined, reworded
+from fewtune.audit.leaks import Leak, leaks
+from fewtune.audit.reworded import Pairs
 from fewtune.data.base import Dataset, Example
 
 Severity = Literal["blocks", "warning", "note"]
@@ -137,13 +139,31 @@ class Ground:
         return len(self.train) > 0 and all(example.label is not None for example in self.train)
 
     @cached_property
-    def clusters(self) -> list[int]:
-        """[N] the cluster of copies and near copies of each training row."""
+    def spelled(self) -> list[int]:
+        """[N] the cluster of copies and near copies of each training row, by spelling alone."""
         return duplicate_clusters(self.train.texts)
 
     @cached_property
+    def reworded(self) -> tuple[Pairs, float | None]:
+        """Rows that say the same in nearly the same words, and from which closeness on; None without vectors."""
+        if self.embed is None:
+            return Pairs.none(), None
+        return reworded(self.train.texts, self.embed, seed=self.seed, tick=self.tick)
+
+    @cached_property
+    def clusters(self) -> list[int]:
+        """[N] the cluster of each training row: copies, near copies and rewordings."""
+        pairs = self.reworded[0]
+        return joined(self.spelled, zip(pairs.left_P.tolist(), pairs.right_P.tolist(), strict=True))
+
+    @cached_property
+    def leaks(self) -> list[Leak]:
+        """Test rows that are also in training, each with its closest twin; by vectors only where there are any."""
+        return leaks(self.train, self["test"], embed=self.embed, bar=self.reworded[1], tick=self.tick)
+
+    @cached_property
     def groups(self) -> list[int]:
-        """[N] given groups merged with clusters: what no split may separate."""
+        """[N] given groups merged with clusters and families: what no split may separate."""
         return groups_of(self.train, self.clusters)
 
     @cached_property

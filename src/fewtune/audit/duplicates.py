@@ -87,9 +87,12 @@ def groups_of(dataset: Dataset, clusters: Sequence[int] | None = None) -> list[i
 
 def families(dataset: Dataset) -> list[str | None]:
     """The id of the first ancestor of each row; None where no row has a parent."""
+    return list(ancestors(dataset)) if any(example.parent is not None for example in dataset) else [None] * len(dataset)
+
+
+def ancestors(dataset: Dataset) -> list[str]:
+    """The id of the first ancestor of each row, its own where it has no parent; it may be of a row not here."""
     parents = {example.id: example.parent for example in dataset if example.parent is not None}
-    if not parents:
-        return [None] * len(dataset)
     return [_ancestor(example.id, parents) for example in dataset]
 
 

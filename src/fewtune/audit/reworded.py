@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 CLOSE = 0.7
 MEANING = 0.6
-SPREADS = 4.0
+SPREADS = 5.0
 LEAST_COSINE = 0.6
 NEIGHBOURS = 16
 """Pairs of a text beyond its nearest by meaning are not looked at: they join nothing that the nearest do not."""
