@@ -34,6 +34,7 @@ def test_nothing_in_the_way(fewtune, here, tiny):
     assert answer.code == 0, answer.err
     assert "Nothing stands in the way." in answer.out
     assert "Page: runs/toys-check/audit.html" in answer.out
+    assert "toys.csv: 24 rows, 3 classes" in answer.err
     assert sorted(path.name for path in (here / "runs" / "toys-check").iterdir()) == ["audit.html", "audit.json"]
     assert "toys-check" in answer.out.splitlines()[-1]
 
@@ -96,6 +97,7 @@ def test_bad_usage(fewtune, here, arguments, said):
     assert answer.code == 2
     assert said in answer.err
     assert answer.out == ""
+    assert not list(here.glob("runs/*")), "what was not done leaves no folder"
 
 
 def test_a_folder_that_cannot_be_made(fewtune, here):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fewtune.errors import StoreError, UsageError
-
-if TYPE_CHECKING:
-    from fewtune.auditing import Audit
 
 
 def check(
@@ -50,6 +49,7 @@ def check(
     from fewtune import auditing
     from fewtune.cli.fit import check_test, default_name
     from fewtune.cli.screen import screen
+    from fewtune.report.audit_page import write_audit
 
     if not train.strip():
         raise UsageError("TRAIN is empty. Give a file or a Hub dataset name.")
@@ -57,32 +57,36 @@ def check(
         raise UsageError("--review asks questions: it needs a terminal, and no --json.")
     for name, source in (("--test", test), ("--unlabelled", unlabelled)):
         check_test(source, option=name)
-    folder = _folder(out or Path("runs") / f"{default_name(train)}-check")
     drawn = screen(quiet=quiet)
-    with drawn:
-        found = auditing.check(
-            train,
-            test=test,
-            unlabelled=unlabelled,
-            text=text,
-            label=label,
-            group=group,
-            about=about,
-            backbone=None if no_backbone else backbone,
-            model=not no_model,
-            only=_names(only) if only else None,
-            skip=_names(skip or []),
-            seed=seed,
-            progress=drawn,
-        )
-    plain = found.to_json() | {"command": shlex.join(["fewtune", *sys.argv[1:]])}
-    page = _write(folder, plain)
+    with _made(out or Path("runs") / f"{default_name(train)}-check") as folder:
+        with drawn:
+            found = auditing.check(
+                train,
+                test=test,
+                unlabelled=unlabelled,
+                text=text,
+                label=label,
+                group=group,
+                about=about,
+                backbone=None if no_backbone else backbone,
+                model=not no_model,
+                only=_names(only) if only else None,
+                skip=_names(skip or []),
+                seed=seed,
+                progress=drawn,
+            )
+        for data in found.parts.values():
+            drawn.notes(data)
+        plain = found.to_json() | {"command": shlex.join(["fewtune", *sys.argv[1:]])}
+        page = write_audit(folder, plain)
     if as_json:
         typer.echo(json.dumps(plain, ensure_ascii=False))
     else:
         drawn.audit(plain, page)
     if review:
-        _walk(found, folder)
+        from fewtune.cli.review import walk
+
+        walk(found.ground, folder)
     if found.blocked:
         raise typer.Exit(1)
 
@@ -92,24 +96,18 @@ def _names(given: list[str]) -> list[str]:
     return [name.strip().replace("-", "_") for part in given for name in part.split(",") if name.strip()]
 
 
-def _folder(folder: Path) -> Path:
-    """The folder, made: one that cannot be written to is said before the work. Raises StoreError or UsageError."""
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """The folder: one that cannot be made is said before the work, and one that stays empty does not stay."""
     if str(folder) in ("", "."):
         raise UsageError("--out names no folder of its own. Give a new one, such as runs/tickets-check.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}. Name another folder with --out.") from error
-    return folder
-
-
-def _write(folder: Path, plain: dict[str, object]) -> Path:
-    from fewtune.report.audit_page import write_audit
-
-    return write_audit(folder, plain)
-
-
-def _walk(found: Audit, folder: Path) -> None:
-    from fewtune.cli.review import walk
-
-    walk(found.ground, folder)
+    try:
+        yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # refuses one that holds anything
+        raise

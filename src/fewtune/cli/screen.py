@@ -67,7 +67,8 @@ class Screen(Progress):
 
     def notes(self, dataset: Dataset) -> None:
         """What the reader chose."""
-        self.say(f"{dataset.source}: {len(dataset)} rows, {len(dataset.classes)} classes")
+        classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+        self.say(f"{dataset.source}: {len(dataset)} rows{classes}")
         for note in dataset.notes:
             self.say(f"  · {note}")
 
