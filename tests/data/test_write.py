@@ -10,9 +10,9 @@ from fewtune.data import read, write_table
 from fewtune.errors import StoreError, UsageError
 
 COLUMNS = {
-    "text": ["a, b", 'say "hi"\nand go', "😀 שלום"],
-    "label": ["x", "y", "x"],
-    "share": np.array([0.5, 0.25, 1.0]),
+    "text": ["a, b", 'say "hi"\nand go', "😀 שלום", "a\rcarriage return"],
+    "label": ["x", "y", "x", "y"],
+    "share": np.array([0.5, 0.25, 1.0, 0.0]),
 }
 
 

@@ -59,9 +59,20 @@ def _remedy(error: OSError) -> str:
     return "Give another path."
 
 
+class _Lines:
+    """Ends each row with `\\n`. The writer is told `\\r\\n`, for it quotes a carriage return in a cell only then."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.file = file
+
+    def write(self, row: str) -> int:
+        """One row, as csv hands it over."""
+        return self.file.write(row.removesuffix("\r\n") + "\n")
+
+
 def _write_csv(file: IO[bytes], columns: Columns, delimiter: str = ",") -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer = csv.writer(_Lines(text), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows(zip(*(map(_plain, values) for values in columns.values()), strict=True))
     text.flush()
@@ -74,8 +85,12 @@ def _write_tsv(file: IO[bytes], columns: Columns) -> None:
 
 def _write_json_lines(file: IO[bytes], columns: Columns) -> None:
     for row in zip(*(map(_plain, values) for values in columns.values()), strict=True):
-        line = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
-        file.write(line.encode("utf-8", errors="replace") + b"\n")
+        record = dict(zip(columns, row, strict=True))
+        try:
+            line = json.dumps(record, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:  # half a surrogate pair: JSON can hold it as an escape
+            line = json.dumps(record).encode("ascii")
+        file.write(line + b"\n")
 
 
 def _write_parquet(file: IO[bytes], columns: Columns) -> None:

@@ -197,7 +197,8 @@ def _typed(cells: list[object]) -> list[object]:
     try:
         pa.array(cells)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        return [cell_text(value) for value in cells]
+        texts = [cell_text(value) for value in cells]
+        return [text and text.encode("utf-8", "replace").decode() for text in texts]
     return cells
 
 
