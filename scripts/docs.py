@@ -82,6 +82,8 @@ def parts() -> dict[str, Callable[[], str]]:
     found["priors"] = priors
     found["columns"] = column_names
     found["result"] = result_format
+    found["audit"] = audit_format
+    found["checks"] = checks
     found["errors"] = error_tree
     found["bad files"] = lambda: doc_errors.table_of_errors(doc_errors.FILES)
     found["bad columns"] = lambda: doc_errors.table_of_errors(doc_errors.COLUMNS)
@@ -164,6 +166,23 @@ def result_format() -> str:
     """`RESULT.md` without its title."""
     text = (ROOT / "src/fewtune/report/RESULT.md").read_text(encoding="utf-8")
     return text.partition("\n")[2].strip()
+
+
+def audit_format() -> str:
+    """`AUDIT.md` without its title."""
+    text = (ROOT / "src/fewtune/report/AUDIT.md").read_text(encoding="utf-8")
+    return text.partition("\n")[2].strip()
+
+
+def checks() -> str:
+    """Every check of the registry: its name, what it looks at, what it needs."""
+    from fewtune.audit.registry import CHECKS
+
+    rows = [
+        f"| `{one.name}` | {one.title} | {doc_errors.cell(one.question())} | {', '.join(sorted(one.needs)) or '–'} |"
+        for one in CHECKS
+    ]
+    return "\n".join(["| Name | Called | What it looks at | Needs |", "| --- | --- | --- | --- |", *rows])
 
 
 def error_tree() -> str:
