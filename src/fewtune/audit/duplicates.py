@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fewtune.audit.near import Indices, near_pairs
 from fewtune.audit.reworded import Pairs, Vectors, closeness_bar, reworded_pairs
-from fewtune.audit.spelling import normalise
+from fewtune.audit.spelling import normalise as normalise
 from fewtune.data.base import Dataset
 from fewtune.data.splits import merge_groups
 
