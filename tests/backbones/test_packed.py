@@ -156,10 +156,10 @@ def test_a_stream_goes_on_where_it_stood():
 
     noise, like = Noise([1, 2]), torch.empty(40)
     noise.factors(1, 0.5, like)
-    state = json.loads(json.dumps(noise.state()))
+    state = json.loads(json.dumps(noise.state(1)))
     wanted = noise.factors(1, 0.5, like)
     fresh = Noise([1, 2])
-    fresh.load_state(state)
+    fresh.load_state(state, 1)
     assert torch.equal(fresh.factors(1, 0.5, like), wanted)
 
 

@@ -11,7 +11,8 @@ from fewtune.errors import TrainingDiverged
 from fewtune.methods.base import Fitted, Material, Tunable, TunedMethod
 from fewtune.methods.top_layers import TopLayers
 from fewtune.testing.toys import toy_dataset
-from fewtune.tune.loop import MOST_RESEEDS, Watched, train
+from fewtune.tune.course import MOST_RESEEDS, Watched
+from fewtune.tune.loop import train
 
 
 class Remembered(Fitted):

@@ -52,14 +52,14 @@ class Noise:
             return torch.from_numpy(keep * value).view(torch.bfloat16).view(like.shape).to(like.device)
         return torch.from_numpy(keep).view(like.shape).to(like.device, like.dtype) * one
 
-    def state(self) -> list[dict[str, Any]]:
-        """Where each stream stands, as plain values."""
-        return [_plain(stream.bit_generator.state) for stream in self.streams]
+    def state(self, run: int = 0) -> dict[str, Any]:
+        """Where a run's stream stands, as plain values."""
+        plain: dict[str, Any] = _plain(self.streams[run].bit_generator.state)
+        return plain
 
-    def load_state(self, states: Sequence[dict[str, Any]]) -> None:
+    def load_state(self, state: dict[str, Any], run: int = 0) -> None:
         """Put back what `state` gave."""
-        for stream, state in zip(self.streams, states, strict=True):
-            stream.bit_generator.state = _arrays(state)
+        self.streams[run].bit_generator.state = _arrays(state)
 
 
 def _stream(seed: int) -> np.random.Generator:

@@ -174,6 +174,14 @@ class Tunable(ABC):
     def finish(self) -> Fitted:
         """The fitted model, from the tensors as they stand."""
 
+    def random_state(self) -> Any:
+        """Where its own random streams stand, as plain values; None when torch's stream is all it draws from."""
+        return None
+
+    def load_random_state(self, state: Any) -> None:
+        """Put back what `random_state` gave."""
+        assert state is None, "a random state for something without one"
+
 
 class Stack(ABC):
     """Room for several runs over one backbone, trained in one step. A run in it is a `Tunable` like any other."""

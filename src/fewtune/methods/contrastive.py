@@ -136,6 +136,14 @@ class ContrastiveTunable(Tunable):
         """Put back the live layers."""
         self.body.load_trained(state)
 
+    def random_state(self) -> Any:
+        """The stream of its dropout."""
+        return self.body.noise.state()
+
+    def load_random_state(self, state: Any) -> None:
+        """Put the stream back."""
+        self.body.noise.load_state(state)
+
     def train(self, mode: bool) -> None:
         """Dropout on or off."""
         self.body.train(mode)

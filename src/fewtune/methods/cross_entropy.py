@@ -243,6 +243,14 @@ class CrossEntropyTunable(Tunable):
         self.stack.weight_KCD[self.slot].copy_(state["head.weight"])
         self.stack.bias_KC[self.slot].copy_(state["head.bias"])
 
+    def random_state(self) -> Any:
+        """The stream of its dropout."""
+        return self.body.noise.state(self.slot)
+
+    def load_random_state(self, state: Any) -> None:
+        """Put the stream back."""
+        self.body.noise.load_state(state, self.slot)
+
     def train(self, mode: bool) -> None:
         """Dropout on or off."""
         self.body.train(mode)

@@ -23,7 +23,8 @@ from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material,
 from fewtune.methods.registry import NAMES, method_class
 from fewtune.recipe import Recipe
 from fewtune.testing.toys import CLASSES, toy_dataset
-from fewtune.tune.loop import Watched, train
+from fewtune.tune.course import Watched
+from fewtune.tune.loop import train
 
 NEW_TEXTS = ["my dog and a cat", "very red", "", "nothing of the sort", "the old hammer and the old hammer"]
 LABELS = {name: place for place, name in enumerate(CLASSES)}

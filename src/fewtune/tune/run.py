@@ -18,11 +18,11 @@ import numpy as np
 from fewtune.data.base import Dataset
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material, TrainingLog, TunedMethod
-from fewtune.methods.templated import Templated
 from fewtune.recipe import Recipe
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
+    from fewtune.tune.course import Watched
 
 Tick = Callable[[], None]
 
@@ -62,6 +62,8 @@ class Context:
     groups: Sequence[int] | None = None
     """[N] given groups merged with clusters of duplicates."""
     unlabelled: tuple[str, ...] = ()
+    partial: Path | None = None
+    """Folder where long runs leave word of how far they are; None keeps none."""
 
     @cached_property
     def labels(self) -> IntArray:
@@ -143,15 +145,21 @@ def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
     """Carry out the learning half of a run."""
     method, material = run.recipe.method, context.material(run)
     if isinstance(method, ClosedFormMethod):
-        fitted = method.fit(material)
-        return Templated(fitted, context.render(run.recipe)) if method.reads_text else fitted
-    from fewtune.tune.loop import Watched, train
+        return method.fit(material)
+    from fewtune.tune.loop import train
 
     assert isinstance(method, TunedMethod)
-    render = context.render(run.recipe)
-    texts = [render(context.dataset.examples[row].text) for row in run.test]
-    watch = Watched(texts, context.labels[run.test]) if run.watch and len(run.test) else None
-    return Templated(train(method, material, watch=watch, tick=tick), render)
+    partial = None if context.partial is None else context.partial / f"{context.key(run)}.safetensors"
+    return train(method, material, watch=watched(run, context), tick=tick, checkpoint=partial)
+
+
+def watched(run: Run, context: Context) -> Watched | None:
+    """The held-out rows of a run, when their loss is to be measured while training."""
+    from fewtune.tune.course import Watched
+
+    if not run.watch or not len(run.test):
+        return None
+    return Watched([context.dataset.examples[row].text for row in run.test], context.labels[run.test])
 
 
 def carry_out(run: Run, context: Context, *, tick: Tick | None = None) -> Outcome:
