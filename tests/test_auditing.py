@@ -140,6 +140,16 @@ def test_a_label_column_can_be_denied(tmp_path):
     assert check(tmp_path / "a.csv", backbone=None).parts["train"].label_column == "when"
 
 
+def test_groups_are_read_from_the_test_file_too(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label,who\nred one,a,jo\nblue two,b,al\n")
+    (tmp_path / "test.csv").write_text("text,label,who\ngreen three,a,jo\n")
+    found = check(tmp_path / "train.csv", test=tmp_path / "test.csv", group="who", backbone=None)
+    assert [one.group for one in found.parts["test"]] == ["jo"]
+    (tmp_path / "test.csv").write_text("text,label\ngreen three,a\n")
+    found = check(tmp_path / "train.csv", test=tmp_path / "test.csv", group="who", backbone=None)
+    assert [one.group for one in found.parts["test"]] == [None]
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

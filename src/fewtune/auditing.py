@@ -31,6 +31,7 @@ LACKING: dict[Need, str] = {
     "labels": "the training rows have no labels",
     "test": "no test file was given (--test FILE)",
     "unlabelled": "no unlabelled file was given (--unlabelled FILE)",
+    "others": "no other file was given (--test FILE, --unlabelled FILE)",
     "about": "the task was not described (--about TEXT)",
     "vectors": "no backbone was opened (--no-backbone)",
     "tokens": "no backbone was opened (--no-backbone)",
@@ -172,7 +173,9 @@ def check(
         raise UsageError(f"seed must be a whole number, 0 or more, not {seed!r}.")
     rows = _read_train(train, text, label, group)
     others = {
-        name: None if source is None else read_like(rows, source, labelled=None if name == "test" else False)
+        name: None
+        if source is None
+        else read_like(rows, source, labelled=None if name == "test" else False, group=group)
         for name, source in (("test", test), ("unlabelled", unlabelled))
     }
     wanted = backbone is not None and any(check.needs & MODELS for check in checks)

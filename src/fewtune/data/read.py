@@ -94,22 +94,22 @@ def read(
     )
 
 
-def read_like(dataset: Dataset, source: object, *, labelled: bool | None) -> Dataset:
+def read_like(dataset: Dataset, source: object, *, labelled: bool | None, group: str | None = None) -> Dataset:
     """Another file of the same kind: its columns are looked for under the training file's names first.
 
     Parameters
     ----------
     labelled : True where the label column must be there, None where it may be, False where it is not looked for.
+    group : the training file's column of groups; taken where it is there.
     """
     # Read as rows to predict: a test file may well hold a single class, which training could not.
     label = None if labelled is False else dataset.label_column
-    wanted = [(dataset.text_column, label), (None, label), (dataset.text_column, None), (None, None)]
-    if labelled:
-        wanted = wanted[:1]
+    columns = [(dataset.text_column, label), (None, label), (dataset.text_column, None), (None, None)]
+    wanted = [(*pair, name) for pair in (columns[:1] if labelled else columns) for name in (group, None)]
     problem: ColumnError | None = None
-    for text, name in dict.fromkeys(wanted):
+    for text, name, together in dict.fromkeys(wanted):
         try:
-            return read(source, text=text, label=name, labelled=False)
+            return read(source, text=text, label=name, group=together, labelled=False)
         except ColumnError as error:
             problem = problem or error
     assert problem is not None
