@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewtune.audit.duplicates import duplicate_clusters, groups_of
 from fewtune.data.base import Dataset
-from fewtune.data.checks import check_task
+from fewtune.data.checks import check_classes_are_asked, check_task
 from fewtune.data.splits import Split, repeated_folds
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
@@ -48,6 +48,7 @@ def fit(
     progress = progress or Progress()
     settings.check_out()
     budget = Budget(parse(settings.budget), started=settings.started)
+    check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     clusters = duplicate_clusters(dataset.texts)
     groups = groups_of(dataset, clusters)

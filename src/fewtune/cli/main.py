@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import check, fit, predict, prepare, report, runs
+from fewtune.cli import check, convert, fit, predict, prepare, report, runs
 
 INTERRUPTED = 130
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("check")(check.check)
+app.command("convert")(convert.convert)
 app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
 app.command("prepare")(prepare.prepare)

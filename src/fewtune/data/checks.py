@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from fewtune.data.base import Dataset
 from fewtune.errors import TaskError
 
 MOST_CLASSES = 1000
@@ -34,6 +35,18 @@ def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_c
         raise TaskError(what, file=source, remedy=remedy)
     _refuse_too_many(labels, sizes, source, label_column)
     return [*_single_row_note(sizes), *spelling_notes(sizes)]
+
+
+def check_classes_are_asked(dataset: Dataset) -> None:
+    """Raises TaskError for rows that are prompts and completions: what fits classes can do nothing with them."""
+    if dataset.task == "classification":
+        return
+    raise TaskError(
+        f"These rows are prompts and what is to be written after them ({dataset.task}); fewtune fits classes so far.",
+        file=dataset.source,
+        remedy="Where the completions are classes, name the columns: --text prompt --label completion. Tuning a model "
+        "that writes comes in a later version; `fewtune convert` writes these rows in the formats other trainers read.",
+    )
 
 
 def looks_like_a_quantity(labels: Sequence[str]) -> bool:

@@ -34,13 +34,13 @@ def choose_columns(
     """
     if not table.columns:
         raise ColumnError("There are no columns.", file=table.source)
-    asked = {
-        "text": text and _asked(table, text, "text"),
-        "label": label and _asked(table, label, "label"),
-        "group": group and _asked(table, group, "group"),
-        "id": id and _asked(table, id, "id"),
+    named = {
+        "text": text and asked(table, text, "text"),
+        "label": label and asked(table, label, "label"),
+        "group": group and asked(table, group, "group"),
+        "id": id and asked(table, id, "id"),
     }
-    given = {role: name for role, name in asked.items() if name}
+    given = {role: name for role, name in named.items() if name}
     if "text" in given and given["text"] == given.get("label"):
         what = f"Column {given['text']!r} is named as both text and label."
         raise ColumnError(what, file=table.source, remedy=_listing(table))
@@ -65,7 +65,7 @@ def choose_columns(
     return columns
 
 
-def _asked(table: Table, name: str, role: str) -> str:
+def asked(table: Table, name: str, role: str) -> str:
     """The column of this name; letter case and outer spaces are forgiven where that names one column."""
     if name in table.columns:
         return name

@@ -8,11 +8,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from fewtune.data.base import Dataset, Example
+from fewtune.data.base import Dataset, Example, Task
 from fewtune.data.checks import check_task, listed
-from fewtune.data.columns import Columns, choose_columns
+from fewtune.data.columns import Columns, asked, choose_columns
+from fewtune.data.formats.see import see, with_completions
+from fewtune.data.lineage import with_origins
+from fewtune.data.pairs import joined
 from fewtune.data.readers.base import Cell, Table
 from fewtune.errors import ColumnError, DataError, EmptyData, TaskError, UnreadableFile
 
@@ -47,7 +51,9 @@ def read(
     label: str | None = None,
     group: str | None = None,
     id: str | None = None,
+    pair: str | Sequence[str] | None = None,
     labelled: bool | None = True,
+    task: Task | None = None,
 ) -> Dataset:
     """Read rows from a file, the Hugging Face Hub or memory.
 
@@ -56,12 +62,18 @@ def read(
     source : path, Hub name, frame, dataset, list, tuple or mapping
         Path to a CSV, TSV, JSON, JSON lines, Parquet, Excel or text file; a Hub name such as `owner/name` or
         `owner/name:split`; a pandas frame; a `datasets.Dataset`; a list of (text, label) pairs, of mappings or of
-        texts; a tuple (texts, labels); a mapping of columns. A `Dataset` is given back as it is.
+        texts; a tuple (texts, labels); a mapping of columns. A `Dataset` is given back as it is. Exports of annotation
+        tools, conversations and instructions are recognised (`fewtune.data.formats`), and a note says as what.
     text, label, group, id : str, optional
         Names of columns. Text, label and id are recognised when not named; a group never is.
+    pair : str or sequence of str, optional
+        Columns to join to the text, for texts of several columns (see `fewtune.data.pairs`).
     labelled : bool, optional
         False for rows to predict: only text is needed, and a label is read only if its column is named. None for rows
         to look at, whatever they are: a label column is looked for and need not be there, and no task is asked of them.
+    task : {"classification", "generation"}, optional
+        What the rows are for; chosen by what the file holds when not said. Completions read for classification are
+        labels.
 
     Returns
     -------
@@ -79,19 +91,61 @@ def read(
     if isinstance(source, Dataset):
         return source
     table = _read_table(source, lines=not labelled and text is None and label is None, tables=labelled is not False)
-    columns = choose_columns(table, text=text, label=label, group=group, id=id, labelled=labelled)
+    return dataset_of(table, text=text, label=label, group=group, id=id, pair=pair, labelled=labelled, task=task)
+
+
+def dataset_of(
+    table: Table,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    pair: str | Sequence[str] | None = None,
+    labelled: bool | None = True,
+    task: Task | None = None,
+) -> Dataset:
+    """A table, once read, as `read` gives it."""
+    seen = see(table, text=text, label=label, task=task)
+    if seen is not None:
+        table, text, label, id = seen.table, text or seen.text, seen.label, id or seen.id
+        labelled = False if seen.task == "generation" else labelled
+    names = (pair,) if isinstance(pair, str) else tuple(pair or ())
+    parts = {asked(table, name, "pair"): None for name in names}
+    rest = replace(table, columns={name: cells for name, cells in table.columns.items() if name not in parts})
+    columns = choose_columns(rest, text=text, label=label, group=group, id=id, labelled=labelled)
+    table = _with_parts(table, columns, tuple(parts))
     examples, notes = _examples(table, columns, bool(labelled) or (labelled is None and _has_labels(table, columns)))
-    if labelled:
+    examples, more = with_origins(examples)
+    notes += more
+    if seen is not None and seen.task == "generation":
+        examples = with_completions(examples, seen)
+    elif labelled:
         assert columns.label is not None
         labels = [example.label for example in examples if example.label is not None]
         notes += check_task([example.text for example in examples], labels, table.source, columns.label)
     return Dataset(
         examples=tuple(examples),
+        task="classification" if seen is None else seen.task,
         source=table.source,
         text_column=columns.text,
         label_column=columns.label,
         notes=(*table.notes, *columns.notes, *notes),
+        pair_columns=tuple(parts),
     )
+
+
+def _with_parts(table: Table, columns: Columns, parts: tuple[str, ...]) -> Table:
+    """The table with the columns of `parts` joined to the text and not standing by themselves."""
+    if not parts:
+        return table
+    texts = table.columns[columns.text]
+    rows = zip(texts, *(table.columns[name] for name in parts), strict=True)
+    whole = [joined([cell or "" for cell in row]) if any(cell and cell.strip() for cell in row) else "" for row in rows]
+    columns.notes.append(f"Joined to the text: {listed(list(map(repr, parts)))}.")
+    kept: dict[str, list[Cell]] = {name: cells for name, cells in table.columns.items() if name not in parts}
+    kept[columns.text] = list(whole)
+    return replace(table, columns=kept)
 
 
 def read_like(dataset: Dataset, source: object, *, labelled: bool | None, group: str | None = None) -> Dataset:
@@ -149,8 +203,10 @@ def _read_named(source: str, *, lines: bool, tables: bool) -> Table:
 
 
 def _read_file(path: Path, *, lines: bool, tables: bool) -> Table:
-    from fewtune.data.readers import csv, excel, json, parquet
+    from fewtune.data.readers import csv, excel, hub, json, parquet
 
+    if path.is_dir() and hub.is_saved(path):
+        return hub.read_folder(path)
     _refuse_what_is_no_file(path)
     kind = _kind(path)
     if kind == "parquet":

@@ -36,8 +36,13 @@ def write_table(path: str | Path, columns: Columns) -> Path:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise UsageError(f"{path}: columns differ in length: {lengths}.")
+    return write_file(path, lambda file: writer(file, columns))
+
+
+def write_file(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+    """Have `write` fill a file that takes the place of `path` at the end. Raises StoreError where it cannot be."""
     try:
-        _replace(path, lambda file: writer(file, columns))
+        _replace(path, write)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}). {_remedy(error)}") from error
     return path

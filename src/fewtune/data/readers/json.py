@@ -64,6 +64,10 @@ def table_of_json(value: object, path: Path, notes: list[str]) -> Table:
         return table_of_records([_record(item, row, path) for row, item in enumerate(value, 1)], path, notes=notes)
     if not isinstance(value, dict):
         raise UnreadableFile(f"The file holds {_kind(value)}, not rows.", file=path, remedy=SHAPES)
+    from fewtune.data.formats.registry import recognised
+
+    if recognised([value], strict=True):  # one line of JSON lines
+        return table_of_records([value], path, notes=notes)
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
         return table_of_json(_split_orientation(value["columns"], value["data"], path), path, notes)
     if value and all(isinstance(cells, dict) for cells in value.values()):  # pandas: {"text": {"0": …}}

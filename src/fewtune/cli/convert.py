@@ -1,0 +1,49 @@
+"""`fewtune convert`: rows of one format written in another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORMATS = (
+    "label-studio, argilla, spacy, prodigy, chat, sharegpt, alpaca, completions, csv, tsv, jsonl, parquet, "
+    "or hub (a folder of `datasets`)"
+)
+
+
+def convert(
+    file: Annotated[str, typer.Argument(help="What to read: any file `fit` reads, or a Hub dataset name.")],
+    out: Annotated[Path, typer.Argument(help="Where to write.")],
+    to: Annotated[str | None, typer.Option(help=f"{FORMATS}. By the ending of OUT when not given.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label column, or the question whose answers are the label.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Column of what belongs together.")] = None,
+    pair: Annotated[list[str] | None, typer.Option(help="Column to join to the text; may be repeated.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Read for classification or generation; found by itself when not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was done as JSON on standard output.")] = False,
+) -> None:
+    """Write rows in another format, and name what that format cannot hold."""
+    from fewtune.data.convert import convert as write
+    from fewtune.data.read import read
+    from fewtune.errors import UsageError
+
+    if Path(file).exists() and out.exists() and Path(file).samefile(out):
+        raise UsageError(f"{out} is the file that is read. Name another.")
+    dataset = read(file, text=text, label=label, group=group, pair=pair, labelled=None, task=task)  # type: ignore[arg-type]
+    for note in dataset.notes:
+        typer.echo(f"  · {note}", err=True)
+    done = write(dataset, out, to=to)
+    if as_json:
+        plain = {"path": str(done.path), "format": done.format, "rows": done.rows, "lost": list(done.lost)}
+        typer.echo(json.dumps(plain, ensure_ascii=False))
+        return
+    typer.echo(f"{done.rows} rows written to {done.path} ({done.format})")
+    for sentence in done.lost:
+        typer.echo(f"Lost: {sentence}", err=True)

@@ -1,0 +1,65 @@
+"""`fewtune convert` as a person calls it, and what a fit says of rows that are for writing."""
+
+import json
+
+import pytest
+
+SAID = {"messages": [{"role": "user", "content": "where is it"}, {"role": "assistant", "content": "on its way"}]}
+
+
+@pytest.fixture
+def chat_file(tmp_path):
+    path = tmp_path / "chat.jsonl"
+    path.write_text("\n".join(json.dumps(SAID) for _ in range(6)))
+    return path
+
+
+def test_there_and_back(fewtune, toys_csv, tmp_path):
+    out = tmp_path / "toys.json"
+    answer = fewtune("convert", toys_csv, out, "--to", "label-studio")
+    assert answer.code == 0, answer.err
+    assert "24 rows written" in answer.out
+    assert "Lost" not in answer.err
+    back = fewtune("convert", out, tmp_path / "back.csv", "--json")
+    assert "Format: Label Studio JSON." in back.err
+    assert json.loads(back.out)["rows"] == 24
+    assert (tmp_path / "back.csv").read_text().splitlines()[0] == "text,label"
+
+
+def test_an_export_is_fitted_as_it_is(fewtune, toys_csv, quick, tmp_path):
+    fewtune("convert", toys_csv, tmp_path / "toys.jsonl", "--to", "prodigy")
+    answer = fewtune("fit", tmp_path / "toys.jsonl", *quick, "--out", tmp_path / "result")
+    assert answer.code == 0, answer.err
+    assert "Format: Prodigy annotations." in answer.err
+
+
+def test_losses_are_named(fewtune, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,text,label,shop\nr1,one,a,x\nr2,two,b,y\nr3,three,a,x\n")
+    answer = fewtune("convert", tmp_path / "rows.csv", tmp_path / "chat.jsonl", "--to", "chat")
+    assert answer.code == 0
+    assert "Lost: Chat messages cannot hold the ids of 3 of 3 rows." in answer.err
+    assert "other columns of 3 of 3 rows" in answer.err
+
+
+def test_a_fit_on_conversations_says_what_to_do(fewtune, chat_file, tmp_path):
+    answer = fewtune("fit", chat_file, "--out", tmp_path / "r")
+    assert answer.code == 2
+    assert "prompts and what is to be written after them" in answer.err
+    assert "--text prompt --label completion" in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{chat}", "{chat}"], "is the file that is read"),
+        (["{chat}", "{folder}/x.xyz"], "--to"),
+        (["{chat}", "{folder}/x.json", "--to", "poem"], "no format called 'poem'"),
+        (["{chat}", "{folder}/x.json", "--to", "argilla"], "hold labels"),
+        (["{folder}/absent.json", "{folder}/x.csv"], "no such file"),
+    ],
+)
+def test_what_cannot_be_meant(fewtune, chat_file, tmp_path, arguments, said):
+    answer = fewtune("convert", *(one.format(chat=chat_file, folder=tmp_path) for one in arguments))
+    assert answer.code == 2
+    assert said in answer.err

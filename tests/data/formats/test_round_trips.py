@@ -1,0 +1,163 @@
+"""What is written is read again as it was: by hypothesis, for every format and all it says it holds."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from fewtune import Dataset, Example, read
+from fewtune.data.base import Message
+from fewtune.data.convert import ASPECTS, NAMES, TABLES, convert
+from fewtune.data.formats import FORMATS
+from fewtune.data.pairs import PAIR
+
+ODD = [
+    'say "no", please',
+    "two\nlines",
+    "a\r\nb",
+    "🙂👩‍👩‍👧",
+    "שלום, עולם",
+    "مرحبا\u200f؟",
+    "tab\there",
+    "\u2028",
+    "{}",
+    "[1]",
+    "null",
+]
+LETTERS = st.characters(exclude_categories=["Cs", "Cc"])  # a file full of control characters reads as binary
+TEXTS = st.one_of(st.sampled_from(ODD), st.text(LETTERS, min_size=1, max_size=30)).filter(lambda text: text.strip())
+NAMES_OF_CLASSES = st.one_of(st.sampled_from(["a,b", "c\nd", '"q"', "Ünï", "0", "-1", "1.0"]), TEXTS).map(str.strip)
+CELLS = st.none() | TEXTS.map(str.strip)
+GROUPS = st.none() | st.sampled_from(["g 1", "g,2", "Ω"])
+
+
+@st.composite
+def labelled(draw):
+    classes = draw(st.lists(NAMES_OF_CLASSES, min_size=2, max_size=3, unique=True))
+    rows = draw(st.integers(2, 6))
+    ids = draw(st.lists(TEXTS.map(str.strip), min_size=rows, max_size=rows, unique=True))
+    own_ids = draw(st.booleans())
+    examples = []
+    for row in range(rows):
+        origin = draw(st.sampled_from(["given", "augmented"]))
+        examples.append(
+            Example(
+                draw(TEXTS),
+                draw(st.sampled_from(classes)),
+                id=ids[row] if own_ids else str(row + 1),
+                group=draw(GROUPS),
+                origin=origin,
+                parent=ids[0] if origin == "augmented" else None,
+                row=row + 1,
+                fields={"source": draw(CELLS)},
+            )
+        )
+    return Dataset(tuple(examples))
+
+
+@st.composite
+def conversations(draw):
+    examples = []
+    for row in range(draw(st.integers(1, 4))):
+        prompt, completion = draw(TEXTS), draw(TEXTS)
+        before = draw(st.lists(st.tuples(TEXTS, TEXTS), max_size=2))
+        turns = [Message("system", draw(TEXTS))] if draw(st.booleans()) else []
+        for asked, said in before:
+            turns += [Message("user", asked), Message("assistant", said)]
+        messages = (*turns, Message("user", prompt), Message("assistant", completion)) if turns else ()
+        examples.append(Example(prompt, id=str(row + 1), row=row + 1, completion=completion, messages=messages))
+    return Dataset(tuple(examples), task="generation", text_column="prompt", label_column=None)
+
+
+def written_and_read(dataset, name, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        suffix = TABLES.get(name) or (FORMATS[name].suffix if name in FORMATS else "")
+        done = convert(dataset, Path(folder) / f"rows{suffix}", to=name)
+        return read(done.path, **options), done.lost
+
+
+def others(example):
+    """A group stays among the other columns, where checks look at it."""
+    return {name: cell for name, cell in example.fields.items() if cell and name != "group"}
+
+
+def same(before, after, aspects):
+    for aspect in aspects:
+        pick = others if aspect == "other columns" else ASPECTS[aspect]
+        assert [pick(one) for one in after] == [pick(one) for one in before], aspect
+
+
+ASPECTS_OF = {
+    "labels": ["labels"],
+    "ids": ["ids"],
+    "groups": ["groups"],
+    "origins": ["origins and parents"],
+    "columns": ["other columns"],
+    "completions": ["completions"],
+    "conversations": ["turns of conversations"],
+    "parts": [],
+}
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if kind.task == "classification"])
+@QUICK
+@given(dataset=labelled())
+def test_labelled_rows_survive_annotation_formats(name, dataset):
+    assume(len(dataset.classes) > 1)
+    group = "group" if any(example.group for example in dataset) else None
+    again, lost = written_and_read(dataset, name, group=group, labelled=None)
+    assert again.task == "classification"
+    same(dataset, again, ["texts", *(one for held in FORMATS[name].holds for one in ASPECTS_OF[held])])
+    assert lost == ()
+
+
+@pytest.mark.parametrize("name", [*TABLES, "hub"])
+@QUICK
+@given(dataset=labelled())
+def test_labelled_rows_survive_tables(name, dataset):
+    assume(len(dataset.classes) > 1)
+    group = "group" if any(example.group for example in dataset) else None
+    again, lost = written_and_read(dataset, name, text="text", label="label", group=group, labelled=None)
+    same(dataset, again, ["texts", "labels", "ids", "groups", "origins and parents", "other columns"])
+    assert lost == ()
+
+
+@pytest.mark.parametrize("name", ["chat", "sharegpt"])
+@QUICK
+@given(dataset=conversations())
+def test_conversations_survive_chats(name, dataset):
+    again, lost = written_and_read(dataset, name)
+    assert again.task == "generation"
+    same(dataset, again, ["texts", "completions", "turns of conversations", "ids"])
+    assert lost == ()
+
+
+@QUICK
+@given(dataset=conversations())
+def test_alpaca_holds_turns_that_take_turns(dataset):
+    again, lost = written_and_read(dataset, "alpaca")
+    same(dataset, again, ["texts", "completions", "turns of conversations"])
+    assert lost == ()
+
+
+@pytest.mark.parametrize("name", ["completions", "jsonl", "parquet", "csv", "hub"])
+@QUICK
+@given(dataset=conversations())
+def test_prompts_and_completions_survive_tables_and_what_is_lost_is_named(name, dataset):
+    again, lost = written_and_read(dataset, name, task="generation")
+    same(dataset, again, ["texts", "completions"])
+    longer = sum(len(example.messages) > 0 for example in dataset)
+    assert any("turns of conversations" in one and f"{longer} of" in one for one in lost) == (longer > 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_of_two_columns(name):
+    rows = [Example(f"premise {n}{PAIR}hypothesis {n}", "ab"[n % 2], id=str(n + 1), row=n + 1) for n in range(4)]
+    dataset = Dataset(tuple(rows), text_column="premise", pair_columns=("hypothesis",))
+    held = name not in FORMATS or "parts" in FORMATS[name].holds
+    options = {"text": "premise", "pair": "hypothesis", "label": "label"} if held else {}
+    again, _ = written_and_read(dataset, name, **options)
+    assert [example.text for example in again] == [example.text for example in rows]
