@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fewtune.audit.artefacts import Artefacts
 from fewtune.audit.base import Check
 from fewtune.audit.copies import Copies
 from fewtune.audit.label_errors import LabelErrors
 from fewtune.audit.leakage import Descendants, Leakage, RewordedLeakage, SharedGroups
 from fewtune.audit.task import Task
+from fewtune.audit.telling_columns import TellingColumns
 
 CHECKS: tuple[type[Check], ...] = (
     Task,
@@ -15,5 +17,7 @@ CHECKS: tuple[type[Check], ...] = (
     RewordedLeakage,
     Descendants,
     SharedGroups,
+    TellingColumns,
+    Artefacts,
     LabelErrors,
 )
