@@ -5,10 +5,15 @@ from __future__ import annotations
 from fewtune.audit.artefacts import Artefacts
 from fewtune.audit.base import Check
 from fewtune.audit.copies import Copies
+from fewtune.audit.dirty_text import DirtyText
 from fewtune.audit.label_errors import LabelErrors
+from fewtune.audit.language import Language
 from fewtune.audit.leakage import Descendants, Leakage, RewordedLeakage, SharedGroups
+from fewtune.audit.lengths import Lengths
+from fewtune.audit.personal_data import PersonalDataCheck
 from fewtune.audit.task import Task
 from fewtune.audit.telling_columns import TellingColumns
+from fewtune.audit.truncation import Truncation
 
 CHECKS: tuple[type[Check], ...] = (
     Task,
@@ -20,4 +25,9 @@ CHECKS: tuple[type[Check], ...] = (
     TellingColumns,
     Artefacts,
     LabelErrors,
+    Language,
+    Lengths,
+    Truncation,
+    DirtyText,
+    PersonalDataCheck,
 )
