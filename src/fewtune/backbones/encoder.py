@@ -5,7 +5,7 @@ Legend: B texts, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,16 @@ class Encoder:
             states = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
         chosen: torch.Tensor = states[depth]
         return chosen.bfloat16() if detect() == "bf16" else chosen.float()
+
+    def kept(self) -> tuple[dict[str, Vectors], dict[int, dict[str, torch.Tensor]]]:
+        """What it has said so far: [2, D] vectors by text, and [T, D] states by depth and text."""
+        return dict(self._vectors), {depth: dict(states) for depth, states in self._hidden.items()}
+
+    def keep(self, vectors: Mapping[str, Vectors], states: Mapping[int, Mapping[str, torch.Tensor]]) -> None:
+        """Take over what another process's encoder of the same weights has said."""
+        self._vectors.update(vectors)
+        for depth, by_text in states.items():
+            self._hidden.setdefault(depth, {}).update(by_text)
 
 
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:
