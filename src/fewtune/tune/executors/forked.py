@@ -20,11 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from fewtune.errors import FewtuneError
 from fewtune.tune.executors.base import Executor
-from fewtune.tune.run import Context, Outcome, Run, Tick, carry_out
+from fewtune.tune.executors.one_run import Refusal, answer, carry_out_here, one_thread
+from fewtune.tune.run import Context, Outcome, Run, Tick
 
 POLL_SECONDS = 0.1
 """How often the parent's `tick` is called while workers are at it."""
@@ -64,7 +63,7 @@ class ForkedExecutor(Executor):
         """Hand out runs to workers as they become idle; outcomes come in the order they are finished."""
         count = min(self.workers, len(plan))
         if count < 2:
-            yield from ((place, _carry_out_here(run, context, tick)) for place, run in enumerate(plan))
+            yield from ((place, carry_out_here(run, context, tick)) for place, run in enumerate(plan))
             return
         for run in {run.recipe: run for run in plan}.values():
             if run.recipe.method.reads_text:
@@ -124,50 +123,22 @@ def _start(plan: Sequence[Run], context: Context) -> _Worker:
 
 
 def _work(pipe: Connection, parents_end: Connection, plan: Sequence[Run], context: Context) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    threadpool_limits(1)  # NumPy's and SciPy's own thread pools, which torch does not know of
     parents_end.close()
-    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+    with one_thread(), contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         while (place := pipe.recv()) is not None:
-            pipe.send(_answer(plan[place], context))
-
-
-def _carry_out_here(run: Run, context: Context, tick: Tick | None) -> Outcome:
-    """In this process, on one thread as in a worker: sums shared among threads round differently, and a run must not
-    depend on whether others were left to do beside it.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return carry_out(run, context, tick=tick)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _answer(run: Run, context: Context) -> Any:
-    try:
-        return carry_out(run, context)
-    except FewtuneError as error:
-        return type(error), str(error)
+            pipe.send(answer(plan[place], context))
 
 
 def _receive(worker: _Worker) -> Outcome | None:
     """The worker's outcome; None when it died. Raises what the run raised."""
     try:
-        answer = worker.pipe.recv()
+        told = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
         return None
-    if isinstance(answer, Outcome):
-        return answer
-    kind, message = answer
-    error = kind.__new__(kind)
-    Exception.__init__(error, message)
-    raise error
+    if isinstance(told, Refusal):
+        raise told.error()
+    assert isinstance(told, Outcome)
+    return told
 
 
 def _give(worker: _Worker, state: _Plan) -> None:
@@ -187,7 +158,7 @@ def _bury(worker: _Worker, workers: list[_Worker], state: _Plan, context: Contex
     workers[workers.index(worker)] = fresh
     outcome = None
     if state.deaths[place] > MOST_DEATHS:
-        outcome = _carry_out_here(state.runs[place], context, tick)
+        outcome = carry_out_here(state.runs[place], context, tick)
     else:
         state.waiting.appendleft(place)
     _give(fresh, state)
