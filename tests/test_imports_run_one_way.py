@@ -10,6 +10,7 @@ import fewtune
 ROOT = Path(fewtune.__file__).parent
 ORDER = [
     "errors",
+    "chance",
     "data",
     "audit",
     "augment",
@@ -25,6 +26,7 @@ ORDER = [
     "fitting",
     "auditing",
     "preparing",
+    "splitting",
     "classifier",
     "cli",
     "testing",

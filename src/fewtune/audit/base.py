@@ -27,8 +27,11 @@ Severity = Literal["blocks", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("blocks", "warning", "note")
 Part = Literal["train", "test", "unlabelled"]
 PARTS: tuple[Part, ...] = ("train", "test", "unlabelled")
-Need = Literal["labels", "test", "unlabelled", "about", "vectors", "tokens", "predictions"]
-"""`labels`: every training row has one (a file with some has the others left out); `predictions` come with them."""
+CALLED: dict[Part, str] = {"train": "training", "test": "test", "unlabelled": "unlabelled"}
+"""What findings call the rows of a part."""
+Need = Literal["labels", "test", "unlabelled", "others", "about", "vectors", "tokens", "predictions"]
+"""`labels`: every training row has one (a file with some has the others left out); `predictions` come with them;
+`others`: a file beside the training rows."""
 Vectors = NDArray[np.float32]
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 """What JSON can hold."""
@@ -124,6 +127,8 @@ class Ground:
         """Whether what a check needs is there."""
         if need == "labels":
             return self.labelled
+        if need == "others":
+            return self.test is not None or self.unlabelled is not None
         return {
             "test": self.test,
             "unlabelled": self.unlabelled,

@@ -47,6 +47,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from fewtune.chance import wilson
 from fewtune.metrics.base import FloatArray, IntArray, OutOfFold, cluster_index, row_means
 from fewtune.metrics.classification import SUMMARY, RowScores, ece_bins, per_class_rates, summary
 
@@ -75,18 +76,6 @@ class Interval:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-
-def wilson(share: float, rows: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a share measured on `rows` rows, which may be fractional; (0, 1) when there are none."""
-    if rows <= 0:
-        return 0.0, 1.0
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    # At a share of exactly 0 or 1 the bound is that share; rounding must not move it inside.
-    low, high = max(0.0, float(centre - half)), min(1.0, float(centre + half))
-    return min(low, share), max(high, share)
 
 
 def is_test_set(held_out: Sequence[IntArray], rows: int) -> bool:
