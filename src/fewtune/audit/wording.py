@@ -32,8 +32,3 @@ def percent(share: float) -> str:
     if 0 < value < 0.1:
         return "under 0.1 %"
     return f"{value:.0f} %" if value >= 2 else f"{value:.1f} %"
-
-
-def has(rows: list[Row]) -> str:
-    """`has` or `have`."""
-    return "has" if len(rows) == 1 else "have"

@@ -93,7 +93,7 @@ class Prepared:
             "source": self.source,
             "rows": len(self.bench),
             "rows_written": written,
-            "rows_changed": len({c.place for c in self.changes if c.decision == "applied" and c.column is not None}),
+            "rows_changed": len({c.place - 1 for c in self.changes if c.decision == "applied"} - self.bench.dropped),
             "text_column": self.bench.columns.text,
             "label_column": label,
             "clean": self.is_clean,
