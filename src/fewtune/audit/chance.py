@@ -5,6 +5,7 @@ Legend: N rows, F features, C classes, V distinct values.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,9 @@ def by_tree(features_NF: NDArray[np.float64], labels_N: Indices, seed: int) -> N
     for fold in range(FOLDS):
         held = fold_N == fold
         tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=3, random_state=seed)
-        tree.fit(features_NF[~held], labels_N[~held])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of many classes, as if they were a quantity
+            tree.fit(features_NF[~held], labels_N[~held])
         right_N[held] = tree.predict(features_NF[held]) == labels_N[held]
     return right_N
 

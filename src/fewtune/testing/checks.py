@@ -240,4 +240,5 @@ def told(check: type[Check], ground: Ground) -> list[Finding]:
 def is_sentence(text: str) -> bool:
     """Whether it begins as a sentence does, ends as one does, and is one line."""
     ends = text.endswith((".", "?", "!", ".)", '."', "`."))
-    return bool(text.strip()) and ends and text == text.strip() and "\n" not in text and not text[0].islower()
+    begins = not text[:1].islower() or text.startswith("fewtune ")
+    return bool(text.strip()) and ends and begins and text == text.strip() and "\n" not in text
