@@ -17,8 +17,9 @@ from fewtune.audit.neighbours import nearest
 NEAREST = 5
 FEWEST = 30
 """Rows below which "far from all others" has no meaning."""
-FAR = 4.5
-"""Robust standard deviations above the median distance."""
+FAR = 4.0
+"""Standard deviations above the median distance."""
+TAIL, TAIL_DEVIATIONS = 0.9, 1.2816
 NARROWEST = 1e-3
 """Spread of distances below which they count as equal."""
 AGAINST = 5000
@@ -78,7 +79,10 @@ def distances(ground: Ground, part: Part) -> tuple[NDArray[np.float64], int]:
 
 
 def deviations(usual_L: NDArray[np.float64], values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N] how far each value lies above the median of the usual ones, in their robust standard deviations."""
-    middle = float(np.median(usual_L))
-    spread = 1.4826 * float(np.median(np.abs(usual_L - middle)))
-    return np.asarray((values_N - middle) / max(spread, NARROWEST), dtype=np.float64)
+    """[N] how far each value lies above the median of the usual ones, in their standard deviations.
+
+    The deviation is that of a normal distribution with the same upper tail (median to 90th percentile): distances have
+    long tails, and by the median absolute deviation rows of an even cloud would stray.
+    """
+    middle, high = np.quantile(usual_L, [0.5, TAIL])
+    return np.asarray((values_N - middle) / max(float(high - middle) / TAIL_DEVIATIONS, NARROWEST), dtype=np.float64)

@@ -27,7 +27,7 @@ from fewtune.audit.outliers import deviations as beyond
 FEWEST = 30
 """Training rows below which there is no telling what is usual."""
 FAR_FROM_ROWS, FAR_FROM_WORDS = 3.0, 3.5
-"""Robust standard deviations beyond the usual distance."""
+"""Standard deviations beyond the usual distance."""
 NEAREST = 5
 AGAINST = 5000
 """Labelled rows that distances are taken to; a seeded sample where there are more."""
@@ -82,7 +82,7 @@ class Relevance(Check):
 
 
 def deviations(ground: Ground, part: Part) -> dict[str, FloatArray]:
-    """Witness → [N] how much farther than usual each row of a part lies, in robust standard deviations."""
+    """Witness → [N] how much farther than usual each row of a part lies, in standard deviations."""
     found: dict[str, FloatArray] = {}
     train_LD, rows_ND = ground.vectors("train"), ground.vectors(part)
     if part != "train" and ground.labelled:
