@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fewtune.audit.duplicates import duplicate_clusters, groups_of
+from fewtune.audit.base import Ground
+from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
 from fewtune.data.splits import Split, repeated_folds
@@ -34,6 +35,8 @@ class Fit:
     climb: Climb
     encoder: Encoder | None
     """The winner's backbone; None when it reads no text."""
+    ground: Ground
+    """What was found out about the rows: their groups, and how close is too close."""
 
 
 def fit(
@@ -50,17 +53,16 @@ def fit(
     budget = Budget(parse(settings.budget), started=settings.started)
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
-    clusters = duplicate_clusters(dataset.texts)
-    groups = groups_of(dataset, clusters)
     encoders = _load(settings.backbones, progress)
-    context = Context(dataset, encoders, groups, tuple(dict.fromkeys(unlabelled)))
+    _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
+    ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
+    context = Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)))
     splits = choose_splits(context, settings)
     store = RunStore(settings.out) if settings.out is not None else None
     evaluator = Evaluator(context, splits, store=store, budget=budget, progress=progress, seed=settings.seed)
     if store is not None:
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
         store.write_json("study.json", {**settings.to_json(), **about})
-    _embed(context, progress)
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)
     recipe = climbed.winning.recipe
@@ -68,9 +70,9 @@ def fit(
     fitted = evaluator.refit(recipe)
     progress.advance()
     progress.finish()
-    model, result = build(fitted, climbed, curve, context, settings, budget, clusters, unlabelled_source)
+    model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
     encoder = encoders[recipe.backbone] if recipe.method.reads_text else None
-    return Fit(model, result, climbed, encoder)
+    return Fit(model, result, climbed, encoder, ground)
 
 
 def _load(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
@@ -85,10 +87,9 @@ def _load(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
     return encoders
 
 
-def _embed(context: Context, progress: Progress) -> None:
+def _embed(texts: list[str], encoders: dict[str, Encoder], progress: Progress) -> None:
     """The frozen answers every rung shares, with a bar of their own."""
-    texts = list(dict.fromkeys([*context.dataset.texts, *context.unlabelled]))
-    for encoder in context.encoders.values():
+    for encoder in encoders.values():
         progress.start("Reading the texts once", len(texts))
 
         def done(count: int) -> None:

@@ -92,11 +92,12 @@ def test_a_test_file_is_scored_and_its_leaks_are_named(fewtune, toys_csv, quick,
     answer = fewtune("fit", toys_csv, *quick, "--test", test, "--json", "--out", tmp_path / "a")
     assert answer.code == 0, answer.err
     block = json.loads(answer.out)["test"]
-    assert block["rows"] == 16
+    assert (block["rows"], block["scored"]) == (16, 15)
     assert 0 <= block["accuracy"]["low"] <= block["accuracy"]["mean"] <= 1
     assert block["macro_f1"]["mean"] > 0.4
     assert [(leak["row"], leak["train_row"]) for leak in block["leaks"]] == [(16, 5)]
-    assert "without_leaks" in block
+    assert block["with_leaks"]["accuracy"]["mean"] == pytest.approx((15 * block["accuracy"]["mean"] + 1) / 16)
+    assert sum(map(sum, block["confusion"])) == 15
 
 
 def test_a_test_file_of_one_class_is_fine(fewtune, toys_csv, quick, tmp_path):

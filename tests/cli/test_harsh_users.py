@@ -91,3 +91,8 @@ def test_a_test_file_of_training_rows_says_nothing(fewtune, toys_csv, quick, tmp
     result = json.loads(answer.out)
     assert len(result["test"]["leaks"]) == result["test"]["rows"]
     assert any("another test file" in one["do"] for one in advise(result, result["verdict"]))
+    assert "accuracy" not in result["test"], "no score of remembered rows is given as one"
+    assert result["test"]["scored"] == 0
+    assert "test file says" not in result["verdict"]["sentence"]
+    again = fewtune("fit", toys_csv, *quick, "--test", toys_csv, "--out", tmp_path / "fit")
+    assert "No test score: every row of it also stands in the training file" in " ".join(again.out.split())

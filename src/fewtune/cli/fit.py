@@ -96,6 +96,7 @@ def run(
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
     from fewtune import fitting, model_folder
+    from fewtune.audit.leaks import group_column
     from fewtune.data.read import read_like
     from fewtune.report.html import write_report
     from fewtune.report.result import finish, read_test
@@ -126,7 +127,8 @@ def run(
     if test is not None:
         # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
         write_json(folder / "result.json", done.result)
-        read_test(done.result, done.model, dataset, read_like(dataset, test, labelled=True))
+        held = read_like(dataset, test, labelled=True, group=group_column(dataset))
+        read_test(done.result, done.model, done.ground, held)
         finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
     write_json(folder / "result.json", done.result)
     write_report(folder)

@@ -7,17 +7,23 @@ from typing import Any
 FEW_ROWS = 8
 WORTH_LABELLING = 0.02
 MOST = 6
+MOST_WARNINGS = 2
 
 
 def advise(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
     """At most six pieces of advice, each with its reason."""
-    found = [*_conflicts(result), *_trust(verdict), *_leaks(result), *_labels(result)]
+    found = [*_warnings(result), *_conflicts(result), *_trust(verdict), *_leaks(result), *_labels(result)]
     found += [*_more_rows(result), *_classes(result)]
     return ([*found, *_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
 
 
 def _advice(do: str, why: str) -> dict[str, str]:
     return {"do": do, "why": why}
+
+
+def _warnings(result: dict[str, Any]) -> list[dict[str, str]]:
+    """What gives the label away is said before all else; what merely may, too, as long as it leaves room."""
+    return [_advice(one["do"], f"{one['what']} {one['reason']}") for one in result.get("warnings", ())[:MOST_WARNINGS]]
 
 
 def _conflicts(result: dict[str, Any]) -> list[dict[str, str]]:
@@ -54,13 +60,13 @@ def _leaks(result: dict[str, Any]) -> list[dict[str, str]]:
         return [
             _advice(
                 "Give another test file: every row of this one also stands in the training file.",
-                "Its score says how much was remembered, nothing about new texts.",
+                "A score on it would say how much was remembered, nothing about new texts, so none is given.",
             )
         ]
     return [
         _advice(
             f"Take the {len(test['leaks'])} test rows that also stand in the training file out of the test file.",
-            "They are counted as right for having been seen; the score without them is the one to quote.",
+            "A model is right on them for having seen them: the test score given is that of the other rows.",
         )
     ]
 

@@ -19,6 +19,7 @@ from fewtune.report.advice import advise
 from fewtune.report.overfit import overfitting
 
 if TYPE_CHECKING:
+    from fewtune.audit.base import Finding
     from fewtune.audit.label_errors import Suspect
     from fewtune.data.base import Dataset
     from fewtune.study.choice import Belief
@@ -257,8 +258,14 @@ def verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"against_majority": against_majority(climb.headline)}
     if zero_shot is not None:
         found["against_zero_shot"] = against(climb.headline, zero_shot, "zero_shot")
-    found["sentence"] = _sentence(result["winner"], found, result.get("test"))
+    found["sentence"] = _blocked(result) + _sentence(result["winner"], found, result.get("test"))
     return found | {"advice": advise(result, found)}
+
+
+def _blocked(result: dict[str, Any]) -> str:
+    """What stands before every number where something in the rows gives the label away."""
+    blocking = next((one["what"] for one in result["warnings"] if one["severity"] == "blocks"), None)
+    return "" if blocking is None else f"Do not believe this score yet: {blocking} Without that, for what it is worth: "
 
 
 def _sentence(winning: dict[str, Any], found: dict[str, Any], test: dict[str, Any] | None) -> str:
@@ -283,9 +290,9 @@ def _sentence(winning: dict[str, Any], found: dict[str, Any], test: dict[str, An
 
 def _test_clause(test: dict[str, Any] | None, claimed: dict[str, float]) -> str:
     """What the person's own test file says of it, where the two cannot both be right."""
-    if test is None:
+    found = (test or {}).get("accuracy")
+    if found is None:
         return ""
-    found = (test.get("without_leaks") or test)["accuracy"]
     if found["low"] <= claimed["high"] and claimed["low"] <= found["high"]:
         return ""
     side = "lower" if found["mean"] < claimed["mean"] else "higher"
@@ -326,10 +333,25 @@ def suspects(found: Sequence[Suspect], dataset: Dataset) -> list[dict[str, Any]]
     ]
 
 
+def warnings(found: Sequence[Finding]) -> list[dict[str, Any]]:
+    """What in the training rows gives the label away, the gravest first."""
+    return [
+        {
+            "check": finding.check,
+            "severity": finding.severity,
+            "what": finding.what,
+            "reason": finding.reason,
+            "do": finding.do,
+            "rows": [row.row for row in finding.rows],
+            "numbers": dict(finding.numbers),
+        }
+        for finding in found
+    ]
+
+
 def test_block(oof: OutOfFold, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores on the person's own test file."""
+    """Scores on the person's own test file: the rows of it that are not leaked."""
     return {
-        "rows": len(oof.labels_N),
         **scores(oof),
         "per_class": per_class(oof, classes),
         "confusion": confusion(oof, classes),

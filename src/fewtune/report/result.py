@@ -14,6 +14,7 @@ import numpy as np
 
 from fewtune.audit.duplicates import conflicts
 from fewtune.audit.label_errors import label_errors
+from fewtune.audit.leaks import Leak, leaks
 from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
@@ -21,6 +22,7 @@ from fewtune.model_folder import Model
 from fewtune.report import assemble
 
 if TYPE_CHECKING:
+    from fewtune.audit.base import Finding, Ground
     from fewtune.data.base import Dataset
     from fewtune.study.budget import Budget
     from fewtune.study.ladder import Climb
@@ -39,7 +41,8 @@ def build(
     context: Context,
     settings: Settings,
     budget: Budget,
-    clusters: list[int],
+    ground: Ground,
+    found: list[Finding],
     unlabelled_source: str | None,
 ) -> tuple[Model, dict[str, Any]]:
     """The calibrated model and the result that describes it."""
@@ -56,7 +59,8 @@ def build(
         "budget_seconds": budget.seconds,
         "versions": versions(),
         "hardware": hardware(),
-        "data": _data(context, clusters, unlabelled_source),
+        "data": _data(context, ground, unlabelled_source),
+        "warnings": assemble.warnings(found),
         "resampling": _resampling(climb, context),
         "winner": assemble.winner(climb, dataset.classes, calibration),
         "ladder": assemble.ladder(climb, {name: encoder.name for name, encoder in context.encoders.items()}),
@@ -87,26 +91,30 @@ def _suspects(climb: Climb, context: Context) -> list[dict[str, Any]]:
     return assemble.suspects(found, dataset)
 
 
-def _data(context: Context, clusters: list[int], unlabelled_source: str | None) -> dict[str, Any]:
+def _data(context: Context, ground: Ground, unlabelled_source: str | None) -> dict[str, Any]:
     dataset = context.dataset
     truncated = sum(example.text in encoder.truncated for example in dataset for encoder in _first(context))
     notes = list(dataset.notes)
     if truncated:
         limit = _first(context)[0].max_tokens
         notes.append(f"{truncated} texts are longer than the backbone reads ({limit} tokens) and were cut there.")
-    torn = conflicts(dataset.texts, dataset.labels, clusters)
+    torn = conflicts(dataset.texts, dataset.labels, ground.spelled)
     for conflict in torn[:CONFLICTS_NAMED]:
         rows = ", ".join(str(dataset.examples[row].row) for row in conflict.rows[:6])
         notes.append(f"Rows {rows} say the same or nearly so, with different labels.")
-    repeated = sum(count - 1 for count in Counter(clusters).values())
+    repeated = sum(count - 1 for count in Counter(ground.spelled).values())
+    reworded = sum(count - 1 for count in Counter(ground.clusters).values()) - repeated
     if repeated:
         notes.append(f"{repeated} rows repeat another word for word or nearly so; copies never stand on both sides.")
+    if reworded:
+        notes.append(f"{reworded} rows say the same as another in nearly the same words; they stand on one side too.")
     return {
         "fingerprint": dataset.fingerprint,
         "text_column": dataset.text_column,
         "label_column": dataset.label_column,
         "notes": notes,
         "duplicates": repeated,
+        "reworded": reworded,
         "conflicting": sum(len(conflict.rows) for conflict in torn),
         "truncated": truncated,
         "unlabelled": {"source": unlabelled_source or "memory", "rows": len(context.unlabelled)}
@@ -134,33 +142,45 @@ def _resampling(climb: Climb, context: Context) -> dict[str, Any]:
     return {"folds": folds, "repeats": repeats, "splits": splits, "groups": groups, "sentence": sentence}
 
 
-def read_test(result: dict[str, Any], model: Model, train: Dataset, test: Dataset) -> dict[str, Any]:
-    """Score the test file, the one time it is read; rows that also stand in the training file are named."""
-    from fewtune.audit.duplicates import overlap
+def read_test(result: dict[str, Any], model: Model, ground: Ground, test: Dataset) -> dict[str, Any]:
+    """Score the test file, the one time it is read: the rows that are not leaked, and beside them all of it.
 
-    test = _known(test, model.classes)
+    No score of leaked rows is ever the one that counts: where all are leaked there is none.
+    """
+    train, test = ground.train, _known(test, model.classes)
     place = {name: index for index, name in enumerate(model.classes)}
     labels = np.asarray([place[label] for label in test.labels], dtype=np.int64)
     probs_NC = model.predict_proba(test.texts)
-    block: dict[str, Any] = {"source": test.source, "read_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    block |= assemble.test_block(_as_test_set(labels, probs_NC), model.classes)
-    found = overlap(train.texts, test.texts)
-    block["leaks"] = [
-        {
-            "row": test.examples[pair.test].row,
-            "id": test.examples[pair.test].id,
-            "train_row": train.examples[pair.train].row,
-            "train_id": train.examples[pair.train].id,
-            "kind": pair.kind,
-            "text": test.examples[pair.test].text,
-        }
-        for pair in found
-    ]
-    clean = np.setdiff1d(np.arange(len(test)), np.asarray([pair.test for pair in found], dtype=np.int64))
-    if len(found) and len(clean):
-        block["without_leaks"] = assemble.scores(_as_test_set(labels[clean], probs_NC[clean]))
+    found = leaks(train, test, embed=ground.embed, bar=ground.reworded[1])
+    clean = np.setdiff1d(np.arange(len(test)), np.asarray([leak.test for leak in found], dtype=np.int64))
+    block: dict[str, Any] = {
+        "source": test.source,
+        "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": len(test),
+        "scored": len(clean),
+        "leaks": [_leak(leak, train, test) for leak in found],
+    }
+    if len(clean):
+        block |= assemble.test_block(_as_test_set(labels[clean], probs_NC[clean]), model.classes)
+    else:
+        block["no_score"] = "every row of it also stands in the training file, or is related to a row that does"
+    if found:
+        block["with_leaks"] = assemble.scores(_as_test_set(labels, probs_NC))
     result["test"] = block
     return block
+
+
+def _leak(leak: Leak, train: Dataset, test: Dataset) -> dict[str, Any]:
+    row, twin = test.examples[leak.test], train.examples[leak.train]
+    return {
+        "row": row.row,
+        "id": row.id,
+        "train_row": twin.row,
+        "train_id": twin.id,
+        "kind": leak.kind,
+        "text": row.text,
+        "train_text": twin.text,
+    }
 
 
 def _known(test: Dataset, classes: tuple[str, ...]) -> Dataset:

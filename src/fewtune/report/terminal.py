@@ -91,12 +91,14 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
 
 def _tested(test: Mapping[str, Any]) -> str:
     """The score on the person's own test file, without the rows that leaked where there are any."""
-    clean, leaks = test.get("without_leaks"), len(test.get("leaks") or ())
-    found = Range.of((clean or test).get("accuracy"))
-    told = f"On the test file: {share(found.mean if found else None)}, {interval(found)}"
-    if not leaks:
+    leaks, found = len(test.get("leaks") or ()), Range.of(test.get("accuracy"))
+    if found is None:
+        return f"No test score: {test.get('no_score') or 'no row was scored'}."
+    told = f"On the test file: {share(found.mean)}, {interval(found)}"
+    with_them = Range.of((test.get("with_leaks") or {}).get("accuracy"))
+    if not leaks or with_them is None:
         return told + "."
-    return told + (f", {leaks} leaked rows left out." if clean else f"; all {leaks} rows are training rows.")
+    return told + f", {leaks} leaked rows left out ({share(with_them.mean)} with them)."
 
 
 def _steps(advice: list[dict[str, str]]) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fewtune.audit.leaks import KINDS
 from fewtune.report import charts
 from fewtune.report.sections.base import Result, Section, class_names, drawn, items, part
 from fewtune.report.words import METRICS, Range, clip, count, finite, interval, measure, share
@@ -19,16 +20,16 @@ def test(result: Result) -> Section:
     block = part(result, "test")
     if not block:
         return None
-    cv, clean = part(result, "winner", "cv"), part(block, "without_leaks")
-    found = [(key, Range.of(block.get(key)), Range.of(clean.get(key)), Range.of(cv.get(key))) for key in METRICS]
+    cv, spoilt = part(result, "winner", "cv"), part(block, "with_leaks")
+    found = [(key, Range.of(block.get(key)), Range.of(spoilt.get(key)), Range.of(cv.get(key))) for key in METRICS]
     rows = [
-        {"name": METRICS[key][0], "columns": [measure(key, one) for one in (scored, apart, before)]}
-        for key, scored, apart, before in found
+        {"name": METRICS[key][0], "columns": [measure(key, one) for one in (scored, spoilt_score, before)]}
+        for key, scored, spoilt_score, before in found
         if scored
     ]
     leaks = [
         {"row": leak.get("row"), "train_row": leak.get("train_row")}
-        | {"kind": clip(leak.get("kind"), 40).text, "text": clip(leak.get("text"), 240)}
+        | {"kind": _measure_of(leak.get("kind")), "text": clip(leak.get("text"), 240)}
         for leak in items(block.get("leaks"))
     ]
     return {
@@ -36,15 +37,19 @@ def test(result: Result) -> Section:
         "rows": count(block.get("rows")),
         "read_at": str(block.get("read_at") or ""),
         "metrics": rows,
-        "clean": any(Range.of(value) for value in clean.values()),
-        "said": _held_up(
-            Range.of(clean.get("accuracy")) or Range.of(block.get("accuracy")), Range.of(cv.get("accuracy"))
-        ),
+        "no_score": clip(block.get("no_score"), 200).text,
+        "spoilt": any(Range.of(value) for value in spoilt.values()),
+        "said": _held_up(Range.of(block.get("accuracy")), Range.of(cv.get("accuracy"))),
         "leaks": leaks[:MOST_LEAKS],
         "leak_count": len(leaks),
         "classes": class_table(block.get("per_class")),
         "confusion": confusion_of(block.get("confusion"), class_names(result)),
     }
+
+
+def _measure_of(kind: Any) -> str:
+    """What makes a row a leak, in words."""
+    return {str(name): words for name, words in KINDS.items()}.get(str(kind), clip(kind, 40).text)
 
 
 def _held_up(test_score: Range | None, forecast: Range | None) -> str:

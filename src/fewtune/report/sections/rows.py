@@ -13,6 +13,7 @@ from fewtune.report.words import clip, count, duration, finite, share
 MOST_ROWS = 20
 """Suspect or unsure rows shown at once; the rest unfolds."""
 ALL_ROWS = 200
+KEYS = ("what", "reason", "do")
 """Rows written to the page; `result.json` holds the others."""
 
 
@@ -60,8 +61,9 @@ def data(result: Result) -> Section:
         ("Rows that repeat another", count(block["duplicates"]) if finite(block.get("duplicates")) is not None else ""),
         ("Unlabelled texts", f"{count(extra.get('rows'))} from {clip(extra.get('source'), 120).text}" if extra else ""),
     ]
-    found = {"facts": [fact for fact in facts if fact[1]], "notes": sentences(block.get("notes"))}
-    return found if found["facts"] or found["notes"] else None
+    warnings = [{key: clip(one.get(key), 600).text for key in KEYS} for one in items(result.get("warnings"))]
+    found = {"facts": [fact for fact in facts if fact[1]], "notes": sentences(block.get("notes")), "warnings": warnings}
+    return found if any(found.values()) else None
 
 
 def reproduce(result: Result) -> Section:
