@@ -36,7 +36,7 @@ def test_a_page_with_nothing_found_says_so_and_how_to_go_on() -> None:
     page = Page(render(results.clean()))
     assert sections(page) == ["next", "sizes", "fine", "read", "again"]
     assert re.findall(r"<h1>(.*?)</h1>", page.source) == ["Nothing stands in the way."]
-    assert "Fit: fewtune fit data/tickets.csv --test data/tickets_test.csv" in page.text
+    assert "Fit. fewtune fit data/tickets.csv --test data/tickets_test.csv" in page.text
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_page_with_nothing_found_says_so_and_how_to_go_on() -> None:
         "2 would invalidate a result 2 worth mending 1 good to know",
         "6 questions were asked of the data; 2 could not be, and here is why",
         "449 rows · 13 classes",
-        "Take them out: fewtune prepare tickets.csv --drop leakage . 31 of 272 test rows",
+        "also in the training file. Take them out: fewtune prepare tickets.csv --drop leakage .",
         "the same as training row 5",
         "21 more",
         "By kind Value exact 20",

@@ -13,7 +13,7 @@ from fewtune.report.sections import audit
 from fewtune.report.store import AUDIT, check_format, read_result, write_whole
 
 SECTIONS = (
-    Section("next", "What to do next", "What to do next", audit.advice),
+    Section("next", "What to do next", "What to do next", audit.advice, "steps"),
     Section("blocks", "What would invalidate a result", "Invalidates", audit.findings("blocks"), "findings"),
     Section("warnings", "Worth mending", "Worth mending", audit.findings("warning"), "findings"),
     Section("notes", "Good to know", "Good to know", audit.findings("note"), "findings"),

@@ -46,15 +46,15 @@ def headline(result: Result) -> dict[str, Any]:
 
 
 def advice(result: Result) -> Section:
-    """What to do, the gravest first; findings with one remedy are one step."""
+    """What is the matter and what to do, the gravest first; findings with one remedy are one step."""
     steps: dict[str, list[str]] = {}
     for one in items(result.get("findings")):
         if one.get("severity") != "note" and one.get("do"):
             steps.setdefault(str(one["do"]), []).append(str(one.get("what") or ""))
-    entries = [{"do": clip(do, 400).text, "why": clip(" ".join(why), 600).text} for do, why in steps.items()]
+    entries = [{"what": clip(" ".join(what), 600).text, "do": clip(do, 400).text} for do, what in steps.items()]
     if not part(result, "verdict").get("blocked"):
         entries.append(_fit(result, bool(entries)))
-    return {"advice": entries[:MOST_STEPS]}
+    return {"steps": entries[:MOST_STEPS]}
 
 
 def _fit(result: Result, after: bool) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _fit(result: Result, after: bool) -> dict[str, str]:
     for name in ("test", "unlabelled"):
         if source := part(result, "parts", name).get("source"):
             files.append(f"--{name} {shlex.quote(str(source))}")
-    return {"do": f"{'Then fit' if after else 'Fit'}: `fewtune fit {clip(' '.join(files), 400).text}`", "why": ""}
+    return {"what": "Then fit." if after else "Fit.", "do": f"`fewtune fit {clip(' '.join(files), 400).text}`"}
 
 
 def findings(severity: str) -> Callable[[Result], Section]:
@@ -111,18 +111,18 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def numbers(value: Any) -> dict[str, Any]:
-    """Measured values: single ones as facts, lists of objects as tables, everything else as words."""
-    facts, tables = [], []
+    """Measured values: lists of objects and mappings as tables, everything else as facts."""
+    facts, tables, small = [], [], []
     for key, held in part({"numbers": value}, "numbers").items():
         name = clip(str(key).replace("_", " ").capitalize(), 60).text
         if isinstance(held, list) and held and all(isinstance(entry, Mapping) for entry in held):
             tables.append(_table(name, items(held)))
         elif isinstance(held, Mapping) and held:
             rows = [{"": entry, "value": measured} for entry, measured in held.items()]
-            tables.append(_table(name, rows))
+            small.append(_table(name, rows))
         else:
             facts.append((name, _plain(held)))
-    return {"facts": [fact for fact in facts if fact[1]], "tables": tables}
+    return {"facts": [fact for fact in facts if fact[1]], "tables": tables, "small": small}
 
 
 def _table(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
