@@ -119,3 +119,12 @@ def test_too_few_rows_say_nothing():
 
 def test_rare_languages_are_called_by_their_code():
     assert (called("de"), called("xx")) == ("German", "language 'xx'")
+
+
+def test_letters_of_another_script_are_strange_even_where_the_language_is_not_known():
+    """Lao is not among what the model tells well; its letters alone say that it is not English."""
+    (found,) = findings(
+        with_rows(english(), ["ຂ້ອຍຕ້ອງການເງິນຄືນ", "ＦＵＬＬ ｗｉｄｔｈ ｌｅｔｔｅｒｓ ａｒｅ Ｌａｔｉｎ"])
+    )
+    assert [row.text for row in found.rows] == ["ຂ້ອຍຕ້ອງການເງິນຄືນ"]
+    assert found.rows[0].note in ("Lao letters", "language 'lo'")

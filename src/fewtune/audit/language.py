@@ -29,7 +29,7 @@ MAJORITY = 0.6
 """Share of rows from which a file has one language; below, it has several and no row is out of place."""
 FEWEST = 5
 """Rows long enough to be told, below which nothing is said."""
-LOOKED_AT = 400
+LOOKED_AT = 200
 """Characters of a text: enough to tell, and a bound for long texts."""
 USUAL = 0.02
 """Share of the majority's rows from which a script is one of its own: Japanese has three."""
@@ -109,7 +109,8 @@ class Language(Check):
         for part, data in ground.parts:
             for example, one in zip(data, told[part], strict=True):
                 if one is not None and (over := strangeness(example.text, one, majority, scripts)) is not None:
-                    rows.append(named(part, example, note=called(one.language), score=round(over, 2)))
+                    name = called(one.language) if one.language != majority else f"{one.script.capitalize()} letters"
+                    rows.append(named(part, example, note=name, score=round(over, 2)))
         if not rows:
             return
         rows.sort(key=lambda row: -(row.score or 0))
@@ -130,7 +131,7 @@ class Language(Check):
 
 def strangeness(text: str, told: Told, majority: str, scripts: set[str]) -> float | None:
     """How much likelier another language is than the majority's, written in `scripts`; None where that is not sure."""
-    if told.language == majority or (told.script in scripts and told.letters < LEAST_LETTERS):
+    if told.script in scripts and (told.language == majority or told.letters < LEAST_LETTERS):
         return None
     scores = dict(_identifier().rank(_bare(text)))
     over = float(scores[told.language] - scores.get(majority, min(scores.values())))
@@ -149,7 +150,8 @@ def tell(text: str) -> Told | None:
 
 def _bare(text: str) -> str:
     """What has a language: without addresses, tags, numbers and names of users."""
-    return " ".join(_NO_LANGUAGE.sub(" ", text[: 2 * LOOKED_AT]).split())[:LOOKED_AT]
+    plain = unicodedata.normalize("NFKC", text[: 2 * LOOKED_AT])  # full-width Latin letters are Latin letters
+    return " ".join(_NO_LANGUAGE.sub(" ", plain).split())[:LOOKED_AT]
 
 
 def called(language: str) -> str:

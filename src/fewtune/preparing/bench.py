@@ -8,11 +8,31 @@ from dataclasses import dataclass, field, replace
 
 from fewtune.data.clean.log import Change, Decision
 from fewtune.data.columns import Columns
-from fewtune.data.readers.base import Table, unique_names
+from fewtune.data.readers.base import Table
 
 Decide = Callable[[Change, int], Decision]
 """Asked about a proposal, told how many of its kind are still to come (it counted): a person, or a rule."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def writable_names(table: Table) -> Table:
+    """The table with column names that every file can hold; itself where they are."""
+    names: dict[str, str] = {}
+    for given in table.columns:
+        name = base = _SURROGATE.sub("\ufffd", given)
+        count = 1
+        while name in names.values() or (name != given and name in table.columns):
+            count += 1
+            name = f"{base} ({count})"
+        names[given] = name
+    if all(given == name for given, name in names.items()):
+        return table
+    return replace(
+        table,
+        columns={names[given]: cells for given, cells in table.columns.items()},
+        values={names[given]: cells for given, cells in table.values.items()},
+        nested=frozenset(names[given] for given in table.nested),
+    )
 
 
 @dataclass
@@ -30,10 +50,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         given = self.table.values or self.table.columns
-        names = unique_names([_SURROGATE.sub("\ufffd", name) for name in given])
-        self.cells: dict[str, list[object]] = {
-            name: list(cells) for name, cells in zip(names, given.values(), strict=True)
-        }
+        self.cells: dict[str, list[object]] = {name: list(cells) for name, cells in given.items()}
         self.changes: list[Change] = []
         self.dropped: set[int] = set()
         self._passed: dict[tuple[int, str | None, str], Change] = {}

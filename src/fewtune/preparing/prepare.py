@@ -12,7 +12,7 @@ from fewtune.data.clean.spaces import Spaces
 from fewtune.data.columns import choose_columns
 from fewtune.data.read import read_table
 from fewtune.errors import EmptyData
-from fewtune.preparing.bench import Bench, Decide
+from fewtune.preparing.bench import Bench, Decide, writable_names
 from fewtune.preparing.drops import duplicates, empty
 from fewtune.preparing.prepared import Prepared
 from fewtune.preparing.wishes import Wishes, wishes
@@ -70,7 +70,7 @@ def prepare(
         A name in `only`, `mask` or `drop` is unknown.
     """
     wanted = wishes(only, mask, drop)
-    table = read_table(source, lines=text is None and label is None)
+    table = writable_names(read_table(source, lines=text is None and label is None))
     if not len(table):
         raise EmptyData("There are no rows.", file=table.source)
     columns = choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)

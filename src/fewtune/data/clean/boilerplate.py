@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from fewtune.data.clean.base import Cleaner
@@ -54,6 +55,8 @@ class Boilerplate(Cleaner):
 
     def step(self, text: str) -> tuple[str, list[str]]:
         """Cut repeated pieces from both ends, from outside inwards."""
+        if not any(self.repeated.values()):
+            return text, []
         pieces = _pieces(text)
         kept = self._stripped(pieces)
         if len(kept) == len(pieces) or not kept:
@@ -79,7 +82,7 @@ class _Piece:
     start: int
     end: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What counts as the same: letter case, spaces and numbers do not matter."""
         return _DIGITS.sub("0", " ".join(self.text.casefold().split()))
