@@ -53,7 +53,7 @@ def nearest(
             own_B = itself_Q[begin : begin + step]
             inside = np.flatnonzero(own_B >= 0)
             cosines_BR[inside, own_B[inside]] = -np.inf
-        kept_BK = np.argpartition(-cosines_BR, count - 1, axis=1)[:, :count]
+        kept_BK = np.argpartition(cosines_BR, among - count, axis=1)[:, among - count :]
         found_BK = np.take_along_axis(cosines_BR, kept_BK, axis=1)
         order_BK = np.argsort(-found_BK, axis=1, kind="stable")
         places_QK[begin : begin + step] = np.take_along_axis(kept_BK, order_BK, axis=1)

@@ -22,7 +22,7 @@ FAR = 4.0
 TAIL, TAIL_DEVIATIONS = 0.9, 1.2816
 NARROWEST = 1e-3
 """Spread of distances below which they count as equal."""
-AGAINST = 5000
+AGAINST = 2000
 """Rows that distances are taken to; a seeded sample where there are more."""
 
 

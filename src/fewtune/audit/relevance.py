@@ -29,7 +29,7 @@ FEWEST = 30
 FAR_FROM_ROWS, FAR_FROM_WORDS = 3.0, 3.5
 """Standard deviations beyond the usual distance."""
 NEAREST = 5
-AGAINST = 5000
+AGAINST = 2000
 """Labelled rows that distances are taken to; a seeded sample where there are more."""
 ROWS, ABOUT, NAMES = "the labelled rows", "the description of the task", "the class names"
 FloatArray = NDArray[np.float64]
