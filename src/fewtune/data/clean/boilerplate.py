@@ -22,6 +22,8 @@ ZONE = 10
 SHORTEST = 12
 """Letters and digits in what repeats, at least: "Hi" and "Thanks" are how people write, not what a form adds."""
 MOST_ROUNDS = 10
+ENOUGH = 20_000
+"""Texts that show what repeats: of more, every second, third, … is looked at."""
 
 End = Literal["head", "foot"]
 _SENTENCE = re.compile(r"(?<=[.!?。！？…])(?:\s+|(?<=[。！？]))")
@@ -41,7 +43,8 @@ class Boilerplate(Cleaner):
     def fit(self, texts: Sequence[str]) -> None:
         """Find what repeats; again without it, for a signature may stand above a disclaimer."""
         self.repeated = {"head": frozenset(), "foot": frozenset()}
-        pieces = [_pieces(text) for text in dict.fromkeys(texts)]
+        distinct = list(dict.fromkeys(texts))
+        pieces = [_pieces(text) for text in distinct[:: max(1, len(distinct) // ENOUGH)]]
         least = max(LEAST, SHARE * len(pieces))
         for _ in range(MOST_ROUNDS):
             found: dict[End, frozenset[str]] = {

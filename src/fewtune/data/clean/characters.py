@@ -41,7 +41,7 @@ class Characters(Cleaner):
 
     def step(self, text: str) -> tuple[str, list[str]]:
         """Remove what is not needed where it stands."""
-        if not _SUSPECT.search(text):
+        if (text.isprintable() and "\ufffc" not in text) or not _SUSPECT.search(text):
             return text, []
         plain = _COLOUR.sub("", text)
         reasons = ["terminal colours removed"] if plain != text else []

@@ -23,6 +23,8 @@ class Spaces(Cleaner):
 
     def step(self, text: str) -> tuple[str, list[str]]:
         """Line ends, then kinds of space, then runs, then the outside."""
+        if text.isprintable() and "  " not in text and text == text.strip(" "):
+            return text, []  # most texts, told at once
         broken = _BREAK.sub("\n", text).replace("\u2029", "\n\n")
         usual = _UNUSUAL.sub(" ", broken)
         single = _BLANK.sub("\n\n", "\n".join(map(_line, usual.split("\n"))))
