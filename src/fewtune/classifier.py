@@ -32,6 +32,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Time to spend, like `"15m"`; None for no limit.
     folds, repeats : int or None
         Of the cross-validation; None chooses by the number of rows.
+    splits : path, SplitFile, or list of (train, test) row indices, or None
+        Judge on exactly these; see `fewtune.splitting`.
+    template : Template, name of a layout, path, or None
+        How a text is put to the backbone; see `fewtune.data.templates`.
     abstain : float
         Precision that the answers kept should reach, for the threshold.
     random_state : int
@@ -64,6 +68,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         budget: str | float | None = None,
         folds: int | None = None,
         repeats: int | None = None,
+        splits: Any = None,
+        template: Any = None,
         abstain: float = 0.9,
         random_state: int = 0,
         out: str | Path | None = None,
@@ -74,6 +80,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.budget = budget
         self.folds = folds
         self.repeats = repeats
+        self.splits = splits
+        self.template = template
         self.abstain = abstain
         self.random_state = random_state
         self.out = out
@@ -119,6 +127,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _learn(self, dataset: Dataset, unlabelled: tuple[str, ...], source: str | None = None) -> None:
+        from fewtune.data.templates.make import template_of
         from fewtune.fitting import fit
         from fewtune.study.settings import Settings
 
@@ -128,6 +137,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             budget=self.budget,
             folds=self.folds,
             repeats=self.repeats,
+            splits=self.splits,
+            template=template_of(self.template),
             abstain=self.abstain,
             seed=_seed(self.random_state),
             out=None if self.out is None else Path(self.out),

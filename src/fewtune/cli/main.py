@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import check, convert, fit, predict, prepare, report, runs
+from fewtune.cli import check, convert, fit, predict, prepare, report, runs, split
 
 INTERRUPTED = 130
 
@@ -30,6 +30,7 @@ app.command("predict")(predict.predict)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
+app.command("split")(split.split)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from fewtune.data.base import Dataset
     from fewtune.model_folder import Model
 
 
@@ -21,15 +23,18 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV, TSV, JSON lines or Parquet, by its ending.")] = None,
     text: Annotated[str | None, typer.Option(help="Text column of the file.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Column of the file to join to the text; as in the fit when not named.")
+    ] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="One column a class as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines on standard output.")] = False,
 ) -> None:
     """Label texts with a fitted model. Rows below the model's abstention threshold are marked, not hidden."""
-    from fewtune.model_folder import load
+    from fewtune.model_folder import load, text_columns
 
-    rows = gather(texts or [], text)
     if out is not None:
         refuse_input(out, texts or [])
+    rows = gather(texts or [], text, pair, of_fit=text_columns(folder))
     model = load(folder)
     columns = {**rows.about, **label(model, rows.texts, probabilities=probabilities)}
     if model.threshold is None:
@@ -50,14 +55,18 @@ class Rows:
     about: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def gather(given: list[str], column: str | None) -> Rows:
-    """The texts meant by the arguments: a single existing file is read, `-` or nothing is standard input."""
-    from fewtune.data.read import read
+def gather(
+    given: list[str], column: str | None, pair: list[str] | None = None, *, of_fit: tuple[str, ...] = ()
+) -> Rows:
+    """The texts meant by the arguments: a single existing file is read, `-` or nothing is standard input.
+
+    `of_fit` are the columns of the training file, taken where texts are of several columns and none is named.
+    """
     from fewtune.errors import EmptyData, UsageError
 
     if given and given != ["-"]:
         if len(given) == 1 and _is_file(given[0]):
-            dataset = read(given[0], text=column, labelled=False)
+            dataset = read_rows(given[0], column, pair, of_fit)
             for note in dataset.notes:
                 typer.echo(f"  · {note}", err=True)
             numbers, ids = [example.row for example in dataset], [example.id for example in dataset]
@@ -76,6 +85,20 @@ def gather(given: list[str], column: str | None) -> Rows:
     if not lines:
         raise EmptyData("Standard input has no text.", remedy="Give texts, a file, or lines on standard input.")
     return Rows(lines)
+
+
+def read_rows(source: str, column: str | None, pair: list[str] | None, of_fit: tuple[str, ...]) -> Dataset:
+    """The rows of a file; where it is a locked test set, the reading is recorded."""
+    from fewtune.data.read import read
+    from fewtune.data.test_lock import record
+
+    if len(of_fit) > 1 and not pair:
+        column, pair = column or of_fit[0], list(of_fit[1:])
+    dataset = read(source, text=column, pair=pair, labelled=False)
+    reading = record(dataset, purpose="predicted", command=shlex.join(["fewtune", *sys.argv[1:]]))
+    if reading is not None:
+        typer.echo(reading.sentence, err=True)
+    return dataset
 
 
 def refuse_input(out: Path, given: list[str]) -> None:

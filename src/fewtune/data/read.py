@@ -163,7 +163,8 @@ def read_like(dataset: Dataset, source: object, *, labelled: bool | None, group:
     problem: ColumnError | None = None
     for text, name, together in dict.fromkeys(wanted):
         try:
-            return read(source, text=text, label=name, group=together, labelled=False)
+            pair = dataset.pair_columns
+            return read(source, text=text, label=name, group=together, pair=pair, labelled=False)
         except ColumnError as error:
             problem = problem or error
     assert problem is not None

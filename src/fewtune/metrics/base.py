@@ -90,6 +90,20 @@ class OutOfFold:
         return tuple((probs.argmax(axis=1) == self.labels_N[rows]).astype(np.float64) for rows, probs in pairs)
 
     @cached_property
+    def tested_N(self) -> IntArray:
+        """The rows held out at least once, sorted: all of them, but for splits by time or of a person's own."""
+        return np.unique(self.rows_M)
+
+    def only_tested(self) -> OutOfFold:
+        """The same predictions with the rows never held out left away, the others numbered anew."""
+        kept = self.tested_N
+        if len(kept) == len(self.labels_N):
+            return self
+        held_out = tuple(np.searchsorted(kept, rows_B).astype(np.int64) for rows_B in self.held_out)
+        groups = None if self.groups is None else [self.groups[row] for row in kept]
+        return OutOfFold(self.labels_N[kept], held_out, self.probs, groups)
+
+    @cached_property
     def mean_probs_NC(self) -> FloatArray:
         """Each row's prediction averaged over the splits that held it out; NaN for a row never held out."""
         total_NC = np.zeros((len(self.labels_N), self.probs_MC.shape[1]))

@@ -14,6 +14,7 @@ import numpy as np
 
 from fewtune.data.splits import Split
 from fewtune.methods.base import Fitted, IntArray
+from fewtune.methods.templated import Templated
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget
@@ -103,10 +104,11 @@ class Evaluator:
         return [found[key] for key in keys]
 
     def refit(self, recipe: Recipe) -> Fitted:
-        """`recipe` fitted on all rows. The budget's reserve is for this, so it is not interrupted."""
+        """`recipe` fitted on all rows, given texts as people have them. The budget's reserve is for this, so it is not interrupted."""
         rows: IntArray = np.arange(len(self.context.dataset), dtype=np.int64)
         run = Run(recipe, rows, rows[:0], derive(self.seed, -1, -1))
-        return fit(run, self.context, tick=self.progress.step)
+        fitted = fit(run, self.context, tick=self.progress.step)
+        return Templated(fitted, self.context.render(recipe)) if recipe.method.reads_text else fitted
 
     def _tick(self) -> None:
         self.progress.step()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
 from fewtune.study.budget import parse
@@ -25,6 +26,11 @@ class Settings:
     abstain: float = 0.9
     seed: int = 0
     out: Path | None = None
+    splits: Any = None
+    """Splits to judge on in place of those that would be drawn: a path to `splits.json`, a `SplitFile`, `Split`s, or
+    (train, test) pairs of row indices."""
+    template: Template = PLAIN
+    """How an example is put to the backbone."""
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -33,6 +39,8 @@ class Settings:
         _whole("folds", self.folds, least=2)
         _whole("repeats", self.repeats, least=1)
         _whole("seed", self.seed, least=0)
+        if self.splits is not None and (self.folds or self.repeats):
+            raise UsageError("The splits are given: leave out folds and repeats.")
         for name in self.methods or ():
             method_class(name)
         parse(self.budget)
@@ -52,7 +60,13 @@ class Settings:
             "backbones": list(self.backbones),
             "methods": None if self.methods is None else list(self.methods),
             "budget_seconds": parse(self.budget),
+            "splits": None if self.splits is None else _named(self.splits),
+            "template": self.template.to_json(),
         }
+
+
+def _named(splits: Any) -> str:
+    return str(splits) if isinstance(splits, str | Path) else getattr(splits, "path", "") or "given"
 
 
 def _whole(name: str, value: Any, *, least: int) -> None:
