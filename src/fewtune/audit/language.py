@@ -2,8 +2,8 @@
 
 Short texts are easily taken for another language ("still no parcel" for Catalan), so a row is only named when it has
 enough letters and the other language is likelier by a wide margin; a row in another script needs no more than a few
-letters. The thresholds were set on public English test sets and
-measured on other rows (`benchmarks/audit/cleaning.py`).
+letters. The thresholds were set on public English test sets and measured on other rows
+(`benchmarks/audit/cleaning.py`).
 """
 
 from __future__ import annotations
