@@ -16,6 +16,7 @@ from fewtune.audit.base import SEVERITIES, Check, Finding, Ground, Need, Part, P
 from fewtune.audit.registry import CHECKS
 from fewtune.data.base import Dataset
 from fewtune.data.read import read, read_like
+from fewtune.data.test_lock import record
 from fewtune.errors import FewtuneError, UsageError
 from fewtune.study.progress import Progress
 
@@ -178,6 +179,7 @@ def check(
         else read_like(rows, source, labelled=None if name == "test" else False, group=group)
         for name, source in (("test", test), ("unlabelled", unlabelled))
     }
+    others["test"] = _recorded(others["test"])
     wanted = backbone is not None and any(check.needs & MODELS for check in checks)
     encoder = _open(backbone, progress) if backbone is not None and wanted else None
     about = (about or "").strip() or None
@@ -185,6 +187,12 @@ def check(
     settings = {"seed": seed, "about": about, "backbone": encoder.name if encoder else None, "model": model}
     found = audit(ground, checks=checks, progress=progress, settings=settings)
     return replace(found, total_seconds=time.perf_counter() - started)
+
+
+def _recorded(test: Dataset | None) -> Dataset | None:
+    """The test rows; where they are a locked set, the reading is recorded and said."""
+    reading = None if test is None else record(test, purpose="looked at by a check")
+    return test if test is None or reading is None else test.replace(notes=[*test.notes, reading.sentence])
 
 
 def _read_train(source: object, text: str | None, label: str | None, group: str | None) -> Dataset:

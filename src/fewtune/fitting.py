@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fewtune.audit.base import Ground
 from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
+from fewtune.data.split_file import splits_of
 from fewtune.data.splits import Split, repeated_folds
+from fewtune.data.templates.words import check_words
+from fewtune.errors import UsageError
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
@@ -53,6 +56,7 @@ def fit(
     budget = Budget(parse(settings.budget), started=settings.started)
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
+    check_words(dict(settings.template.words), dataset.classes)
     encoders = _load(settings.backbones, progress)
     _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
     ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
@@ -102,7 +106,8 @@ def _embed(texts: list[str], encoders: dict[str, Encoder], progress: Progress) -
 
 def rungs(settings: Settings, context: Context) -> list[Recipe]:
     """The recipes to judge, simplest first."""
-    found = default_rungs(settings.backbones, unlabelled=bool(context.unlabelled))
+    plain = default_rungs(settings.backbones, unlabelled=bool(context.unlabelled))
+    found = [replace(recipe, template=settings.template) for recipe in plain]
     if settings.methods is None:
         return found
     wanted = {*settings.methods, *ALWAYS}
@@ -110,7 +115,13 @@ def rungs(settings: Settings, context: Context) -> list[Recipe]:
 
 
 def choose_splits(context: Context, settings: Settings) -> list[Split]:
-    """Folds and repeats: fewer rows, more repeats, as a small test part makes a noisy score."""
+    """Those given; else folds and repeats: fewer rows, more repeats, as a small test part makes a noisy score."""
+    if settings.splits is not None:
+        given = list(splits_of(settings.splits, context.dataset))
+        if len(given) < 2:
+            what = "One split cannot both choose a method and say how good it is."
+            raise UsageError(f"{what} Give two splits or more: fewtune split --folds 5.")
+        return given
     rows = len(context.dataset)
     folds = settings.folds or 5
     repeats = settings.repeats or (2 if rows < 500 else 1)

@@ -42,6 +42,8 @@ class Model:
     """Probabilities are softened (above 1) or sharpened (below 1) by it; fitted out of fold."""
     threshold: float | None = None
     """Confidence below which to abstain, if one was asked for and found."""
+    columns: tuple[str, ...] = ()
+    """The columns the texts it learned from were of: the text's, then those joined to it."""
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """[N, C] calibrated probabilities in the order of `classes`."""
@@ -102,6 +104,7 @@ def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
         "classes": list(model.classes),
         "temperature": model.temperature,
         "threshold": model.threshold,
+        "columns": list(model.columns),
         "backbone_fingerprint": None if encoder is None else encoder.fingerprint,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -147,7 +150,13 @@ def load(folder: str | Path) -> Model:
         raise BackboneDamaged(
             f"{folder}: the head knows {answer_1C.shape[1]} classes, {CARD} names {len(classes)}. Fit again."
         )
-    return Model(fitted, recipe, classes, card["temperature"], card["threshold"])
+    columns = tuple(map(str, card.get("columns") or ()))
+    return Model(fitted, recipe, classes, card["temperature"], card["threshold"], columns)
+
+
+def text_columns(folder: str | Path) -> tuple[str, ...]:
+    """`Model.columns` without opening the model. Raises as `load` does."""
+    return tuple(map(str, _card(_find(Path(folder))).get("columns") or ()))
 
 
 def _find(folder: Path) -> Path:
@@ -182,6 +191,7 @@ def _check_card(card: dict[str, Any]) -> None:
         and all(isinstance(name, str) for name in card["classes"])
         and isinstance(card["temperature"], int | float)
         and card["temperature"] > 0
+        and isinstance(card.get("columns", []), list)
         and (threshold is None or isinstance(threshold, int | float))
     )
     if not whole:

@@ -15,6 +15,7 @@ from fewtune.errors import UsageError
 
 if TYPE_CHECKING:
     from fewtune.data.base import Dataset
+    from fewtune.data.templates.base import Template
 
 STARTED = time.perf_counter()
 DEFAULT_BUDGET = "15m"
@@ -25,6 +26,9 @@ def fit(
     text: Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")] = None,
     label: Annotated[str | None, typer.Option(help="Label column; found by itself when not named.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of what may never be split across folds.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Column to join to the text, such as a body to a subject; may be repeated.")
+    ] = None,
     unlabelled: Annotated[str | None, typer.Option(help="File of texts without labels, to learn from.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled file, read once, at the very end.")] = None,
     backbone: Annotated[
@@ -37,6 +41,12 @@ def fit(
     budget: Annotated[str, typer.Option(help="Time to spend: 90s, 15m, 1h30m, or none.")] = DEFAULT_BUDGET,
     folds: Annotated[int | None, typer.Option(help="Cross-validation folds; chosen by size when not given.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Times the folds are dealt anew.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Judge on exactly the splits that `fewtune split` wrote.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="JSON file of a template, or a layout: plain, instruction, alpaca, chatml, chat.")
+    ] = None,
+    prefix: Annotated[str | None, typer.Option(help='Put before each text, such as "query: ".')] = None,
+    words: Annotated[Path | None, typer.Option(help="JSON or CSV file: what each class is called in words.")] = None,
     abstain: Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")] = 0.9,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Result folder; runs/NAME when not given.")] = None,
@@ -46,13 +56,14 @@ def fit(
     """Fit a text classifier: judge every method on the same resamples, keep the one that earns its place."""
     from fewtune.cli.screen import screen
     from fewtune.data.read import read, read_like
+    from fewtune.data.templates.make import template_of
 
     if not train.strip():
         raise UsageError("TRAIN is empty. Give a file or a Hub dataset name.")
     if out is not None and str(out) in ("", "."):
         raise UsageError("--out names no folder of its own. Give a new one, such as runs/tickets.")
     drawn = screen(quiet=quiet)
-    dataset = read(train, text=text, label=label, group=group)
+    dataset = read(train, text=text, label=label, group=group, pair=pair)
     drawn.notes(dataset)
     # The text column of the training file is looked for first, then whatever the other file calls it.
     pool = None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)
@@ -69,6 +80,8 @@ def fit(
             budget=None if budget.lower() == "none" else budget,
             folds=folds,
             repeats=repeats,
+            splits=splits,
+            template=template_of(template, prefix=prefix, words=words),
             abstain=abstain,
             seed=seed,
             progress=drawn,
@@ -90,6 +103,8 @@ def run(
     budget: str | None,
     folds: int | None,
     repeats: int | None,
+    splits: Path | None,
+    template: Template,
     abstain: float,
     seed: int,
     progress: Any,
@@ -110,6 +125,8 @@ def run(
         budget=budget,
         folds=folds,
         repeats=repeats,
+        splits=splits,
+        template=template,
         abstain=abstain,
         seed=seed,
         out=folder,

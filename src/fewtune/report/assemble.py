@@ -46,7 +46,7 @@ class Calibration:
 
 def calibrate(climb: Climb, target: float) -> Calibration:
     """Fit the temperature out of fold; the threshold is measured at that temperature."""
-    oof = climb.winning.oof
+    oof = climb.winning.oof.only_tested()
     temperature = fit_temperature(log_probabilities(oof.probs_MC), oof.labels_M)
     probs_NC = calibrated(oof.mean_probs_NC, temperature)
     after_MC = calibrated(oof.probs_MC, temperature)
@@ -92,6 +92,7 @@ def per_class(oof: OutOfFold, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 def confusion(oof: OutOfFold, classes: Sequence[str]) -> list[list[int]]:
     """One prediction a row: the class most probable on average over repeats."""
+    oof = oof.only_tested()
     found = classification_scores(oof.labels_N, oof.mean_probs_NC, classes).confusion
     return [[round(count) for count in row] for row in found]
 
@@ -305,9 +306,10 @@ def _test_clause(test: dict[str, Any] | None, claimed: dict[str, float]) -> str:
 def unsure(climb: Climb, dataset: Dataset, temperature: float) -> list[dict[str, Any]]:
     """The rows whose best class is least probable."""
     oof = climb.winning.oof
-    probs_NC = calibrated(oof.mean_probs_NC, temperature)
+    seen = dataset.subset(oof.tested_N)
+    probs_NC = calibrated(oof.mean_probs_NC[oof.tested_N], temperature)
     rows = np.argsort(probs_NC.max(1), kind="stable")[:UNSURE_ROWS]
-    return [_unsure_row(dataset, int(row), probs_NC[row]) for row in rows]
+    return [_unsure_row(seen, int(row), probs_NC[row]) for row in rows]
 
 
 def _unsure_row(dataset: Dataset, row: int, probs_C: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from fewtune.audit.duplicates import conflicts
 from fewtune.audit.label_errors import label_errors
 from fewtune.audit.leaks import Leak, leaks
+from fewtune.data.test_lock import record
 from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
@@ -48,7 +49,10 @@ def build(
     """The calibrated model and the result that describes it."""
     dataset = context.dataset
     calibration = assemble.calibrate(climb, settings.abstain)
-    model = Model(fitted, climb.winning.recipe, dataset.classes, calibration.temperature, calibration.threshold)
+    columns = (dataset.text_column, *dataset.pair_columns)
+    model = Model(
+        fitted, climb.winning.recipe, dataset.classes, calibration.temperature, calibration.threshold, columns
+    )
     result: dict[str, Any] = {
         "format": assemble.FORMAT,
         "task": "classification",
@@ -61,7 +65,7 @@ def build(
         "hardware": hardware(),
         "data": _data(context, ground, unlabelled_source),
         "warnings": assemble.warnings(found),
-        "resampling": _resampling(climb, context),
+        "resampling": _resampling(climb, context, given=settings.splits is not None),
         "winner": assemble.winner(climb, dataset.classes, calibration),
         "ladder": assemble.ladder(climb, {name: encoder.name for name, encoder in context.encoders.items()}),
         "selection": assemble.selection(climb, climb.beliefs),
@@ -84,11 +88,12 @@ def _suspects(climb: Climb, context: Context) -> list[dict[str, Any]]:
     """The winner's opinion of each label beside that of the class centres in its backbone's space."""
     oof, dataset = climb.winning.oof, context.dataset
     encoder = context.encoders.get(climb.winning.recipe.backbone) or next(iter(context.encoders.values()), None)
-    features_NF = None if encoder is None else encoder.features(dataset.texts)
-    found = label_errors(
-        oof.labels_N, oof.mean_probs_NC, dataset.classes, features_NF=features_NF, groups_N=context.groups
-    )
-    return assemble.suspects(found, dataset)
+    rows = oof.tested_N
+    features_NF = None if encoder is None else encoder.features(dataset.subset(rows).texts)
+    groups_N = None if context.groups is None else [context.groups[row] for row in rows]
+    probs_NC = oof.mean_probs_NC[rows]
+    found = label_errors(oof.labels_N[rows], probs_NC, dataset.classes, features_NF=features_NF, groups_N=groups_N)
+    return assemble.suspects(found, dataset.subset(rows))
 
 
 def _data(context: Context, ground: Ground, unlabelled_source: str | None) -> dict[str, Any]:
@@ -127,11 +132,11 @@ def _first(context: Context) -> list[Any]:
     return list(context.encoders.values())[:1]
 
 
-def _resampling(climb: Climb, context: Context) -> dict[str, Any]:
+def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any]:
     splits = len(climb.headline.held_out)
-    rows = len(context.dataset)
+    rows = len(climb.headline.tested_N)
     folds = round(rows * splits / len(climb.headline.rows_M))
-    groups = len(set(context.groups or ())) < rows if context.groups is not None else False
+    groups = len(set(context.groups or ())) < len(context.dataset) if context.groups is not None else False
     repeats = splits // folds
     times = "once" if repeats == 1 else f"{repeats} times over"
     sentence = (
@@ -139,6 +144,13 @@ def _resampling(climb: Climb, context: Context) -> dict[str, Any]:
         + (", copies and groups kept together" if groups else "")
         + ". Each score is of rows the model had not seen, and the rung was chosen anew without them."
     )
+    if given:
+        never = len(context.dataset) - rows
+        sentence = (
+            f"Every rung was fitted {splits} times, on the splits that were given"
+            + (f"; {never} rows are tested in none of them" if never else "")
+            + ". Each score is of rows the model had not learned from, and the rung was chosen anew without them."
+        )
     return {"folds": folds, "repeats": repeats, "splits": splits, "groups": groups, "sentence": sentence}
 
 
@@ -147,6 +159,7 @@ def read_test(result: dict[str, Any], model: Model, ground: Ground, test: Datase
 
     No score of leaked rows is ever the one that counts: where all are leaked there is none.
     """
+    reading = record(test, purpose="scored by a fit", command=result.get("command"))  # before anything is looked at
     train, test = ground.train, _known(test, model.classes)
     place = {name: index for index, name in enumerate(model.classes)}
     labels = np.asarray([place[label] for label in test.labels], dtype=np.int64)
@@ -159,6 +172,7 @@ def read_test(result: dict[str, Any], model: Model, ground: Ground, test: Datase
         "rows": len(test),
         "scored": len(clean),
         "leaks": [_leak(leak, train, test) for leak in found],
+        "reading": None if reading is None else reading.to_json(),
     }
     if len(clean):
         block |= assemble.test_block(_as_test_set(labels[clean], probs_NC[clean]), model.classes)

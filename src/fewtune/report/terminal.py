@@ -79,6 +79,7 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
     tested = result.get("test")
     if isinstance(tested, Mapping):
         parts.append(plain(_tested(tested)))
+        parts += [plain(said, "yellow") for said in _reading(tested)]
     for words, found in head["against"]:
         parts.append(plain(f"Against {words}: ").append_text(_compared(found)).append("."))
     if advice:
@@ -99,6 +100,13 @@ def _tested(test: Mapping[str, Any]) -> str:
     if not leaks or with_them is None:
         return told + "."
     return told + f", {leaks} leaked rows left out ({share(with_them.mean)} with them)."
+
+
+def _reading(test: Mapping[str, Any]) -> list[str]:
+    """What the record of a locked test file says, where there is something to say."""
+    reading = test.get("reading") or {}
+    worth = reading.get("before") or reading.get("changed") or not reading.get("recorded", True)
+    return [str(reading.get("sentence", ""))] if worth else []
 
 
 def _steps(advice: list[dict[str, str]]) -> RenderableType:

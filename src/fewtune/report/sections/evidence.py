@@ -20,7 +20,7 @@ def test(result: Result) -> Section:
     block = part(result, "test")
     if not block:
         return None
-    cv, spoilt = part(result, "winner", "cv"), part(block, "with_leaks")
+    cv, spoilt, reading = part(result, "winner", "cv"), part(block, "with_leaks"), part(block, "reading")
     found = [(key, Range.of(block.get(key)), Range.of(spoilt.get(key)), Range.of(cv.get(key))) for key in METRICS]
     rows = [
         {"name": METRICS[key][0], "columns": [measure(key, one) for one in (scored, spoilt_score, before)]}
@@ -37,6 +37,8 @@ def test(result: Result) -> Section:
         "rows": count(block.get("rows")),
         "read_at": str(block.get("read_at") or ""),
         "metrics": rows,
+        "reading": clip(reading.get("sentence"), 600).text,
+        "reading_warns": bool(reading.get("before") or reading.get("changed")),
         "no_score": clip(block.get("no_score"), 200).text,
         "spoilt": any(Range.of(value) for value in spoilt.values()),
         "said": _held_up(Range.of(block.get("accuracy")), Range.of(cv.get("accuracy"))),
