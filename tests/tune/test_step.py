@@ -218,7 +218,7 @@ def test_weight_decay_shrinks_what_the_loss_does_not_hold(material):
 
 def test_dropout_is_set_everywhere_and_changes_the_loss(material):
     tunable = TopLayers(dropout=0.5).build(material)
-    shares = {part.p for part in tunable.body.modules() if isinstance(part, RunDropout)}
+    shares = {part.share_K[0] for part in tunable.body.modules() if isinstance(part, RunDropout)}
     assert shares == {0.5}
     rows = np.arange(6)
     tunable.train(True)
@@ -263,7 +263,8 @@ def test_lora_dropout_has_effect(material):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             tunable = LoRA(lora_dropout=share, dropout=None).build(material)
-        found = [part.p for part in tunable.body.modules() if isinstance(part, RunDropout) and part.p == 0.6]
+        dropouts = [part for part in tunable.body.modules() if isinstance(part, RunDropout)]
+        found = [part for part in dropouts if part.share_K == [0.6]]
         losses.append(len(found))
     assert losses[0] == 0
     assert losses[1] > 0

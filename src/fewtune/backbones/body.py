@@ -251,8 +251,7 @@ class Body(nn.Module):
         """The trainable tensors by name; with several slots, [K, …] each."""
         return {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
 
-    @property
-    def trainable_parameters(self) -> int:
+    def size(self, run: int = 0) -> int:
         """How many of a run's weights move."""
         return sum(parameter.numel() for parameter in self.moving.values()) // self.slots
 

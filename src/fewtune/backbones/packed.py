@@ -327,16 +327,16 @@ class RunDropout(nn.Module):
 
     @property
     def p(self) -> float:
-        """The largest share of all runs: what models hand on to their attention."""
-        return max(self.share_K)
+        """The model's own share: what attention is handed by models that keep it in a dropout module."""
+        return self.models_own
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """`states` [1, S, D] with a share of the numbers zeroed and the rest scaled up, in training mode."""
-        if not self.training or self.p == 0:
+        if not self.training or not any(self.share_K):
             return states
         layout = current()
         if layout is None or layout.noise is None:
-            return nn.functional.dropout(states, self.p)
+            return nn.functional.dropout(states, self.share_K[0])
         assert states.shape[:2] == (1, layout.tokens), "dropout on something that is no pack"
         parts = [
             part * layout.noise.factors(run, self.share_K[run], part) if self.share_K[run] else part

@@ -23,7 +23,7 @@ class FittedBody(Fitted):
 
     def __init__(self, body: Body, head: LinearHead, *, run: int = 0) -> None:
         self.body, self.head, self.run = body, head, run
-        self.trainable_parameters = head.size + body.trainable_parameters
+        self.trainable_parameters = head.size + body.size(run)
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities from the head on the tuned embeddings."""

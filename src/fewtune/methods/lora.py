@@ -90,10 +90,9 @@ class LoRABody(Body):
             )
         self.methods[slot] = method
 
-    @property
-    def trainable_parameters(self) -> int:
-        """Of the run in the first slot, whose rank may be below the largest."""
-        rank = self.methods[0].rank
+    def size(self, run: int = 0) -> int:
+        """Of a run, whose rank may be below the largest."""
+        rank = self.methods[run].rank
         return sum(rank * (a.lora_A.shape[2] + a.lora_B.shape[1]) for a in self.adapters.values())
 
     def _of(self, tensor: torch.Tensor, run: int) -> torch.Tensor:

@@ -9,8 +9,9 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +51,10 @@ class Outcome:
     log: TrainingLog | None = None
     notes: tuple[str, ...] = ()
     trainable_parameters: int = 0
+
+    def lasting(self, seconds: float) -> Outcome:
+        """The same, having taken so long."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ class Context:
         """[N] what the recipe's backbone reads of each row."""
         return list(map(self.render(recipe), self.dataset.texts))
 
+    def held_out(self, run: Run) -> list[str]:
+        """[B] the run's test rows as its backbone reads them."""
+        texts = [self.dataset.examples[row].text for row in run.test]
+        return list(map(self.render(run.recipe), texts)) if run.recipe.method.reads_text else texts
+
     def material(self, run: Run) -> Material:
         """The training side of a run; nothing of its test rows is in it."""
         held_out = {self.dataset.examples[row].text for row in run.test}
@@ -159,13 +169,17 @@ def watched(run: Run, context: Context) -> Watched | None:
 
     if not run.watch or not len(run.test):
         return None
-    return Watched([context.dataset.examples[row].text for row in run.test], context.labels[run.test])
+    return Watched(context.held_out(run), context.labels[run.test])
 
 
 def carry_out(run: Run, context: Context, *, tick: Tick | None = None) -> Outcome:
     """Fit and predict."""
     started = time.perf_counter()
     fitted = fit(run, context, tick=tick)
-    probs_BC = fitted.predict_proba([context.dataset.examples[row].text for row in run.test])
-    seconds = time.perf_counter() - started
-    return Outcome(probs_BC, seconds, fitted.log, fitted.notes, fitted.trainable_parameters)
+    return outcome(run, fitted, context).lasting(time.perf_counter() - started)
+
+
+def outcome(run: Run, fitted: Fitted, context: Context) -> Outcome:
+    """What a fitted run gives back."""
+    probs_BC = fitted.predict_proba(context.held_out(run))
+    return Outcome(probs_BC, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters)

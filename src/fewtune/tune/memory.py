@@ -1,0 +1,70 @@
+"""How many runs fit side by side: what one run needs, against what is free.
+
+A run needs its weights, gradients and AdamW's two moments in float32, and what its batch leaves behind for the way
+back: about 34 bytes a token, layer and unit of width in half precision, and 5 a head and pair of tokens (Korthikanti
+and others 2022, "Reducing Activation Recomputation in Large Transformer Models", equation 1).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from fewtune.backbones.body import layer_count
+from fewtune.backbones.precision import detect
+
+if TYPE_CHECKING:
+    from fewtune.methods.base import Material, TunedMethod
+    from fewtune.tune.stack import Member
+
+SHARE = 0.7
+"""Of the memory that is free: the rest is for what the estimate leaves out."""
+BYTES_A_WEIGHT = 16
+
+
+def room(members: Sequence[Member]) -> int:
+    """How many of `members` fit side by side, at least 1."""
+    encoder = members[0].attempt.material.encoder
+    assert encoder is not None
+    needed = max(need(member.attempt.method, member.attempt.material) for member in members)
+    return max(1, int(SHARE * free(encoder.device) / needed))
+
+
+def need(method: TunedMethod, material: Material) -> int:
+    """Bytes of one run: what moves, and its largest batch on the way back."""
+    encoder = material.encoder
+    assert encoder is not None
+    lengths = sorted((len(ids) for ids in encoder.tokens(material.texts)), reverse=True)
+    batch = lengths[: int(getattr(method, "batch_size", 16))]
+    layers = layer_count(encoder) or int(encoder.model.config.num_hidden_layers)
+    live = layers - int(getattr(method, "frozen_layers", lambda _: 0)(encoder))
+    heads = int(getattr(encoder.model.config, "num_attention_heads", 1))
+    wide = 1 if detect() == "bf16" else 2
+    activations = live * wide * (34 * sum(batch) * encoder.width + 5 * heads * sum(t * t for t in batch))
+    return activations + BYTES_A_WEIGHT * moving(method, material, live)
+
+
+def moving(method: TunedMethod, material: Material, live: int) -> int:
+    """Weights of a run that are trained, from the shapes of a layer."""
+    encoder = material.encoder
+    assert encoder is not None
+    head = len(material.classes) * (encoder.width + 1)
+    rank = int(getattr(method, "rank", 0))
+    inner = int(getattr(encoder.model.config, "intermediate_size", 4 * encoder.width))
+    if rank:  # four products of the attention, two or three of the feed-forward
+        return head + live * rank * (8 * encoder.width + 3 * (encoder.width + inner))
+    return head + live * (4 * encoder.width**2 + 3 * encoder.width * inner)
+
+
+def free(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        unused, _ = torch.cuda.mem_get_info(device)
+        return int(unused + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not told here: room for one
+        return 0

@@ -1,0 +1,100 @@
+"""AdamW over many runs at once: every run's weights are one row of a flat buffer, `[K, P]`.
+
+A handful of elementwise calls update all runs, each with its own rate, weight decay, clipping and step count. What it
+computes is `torch.optim.AdamW` with bias correction (Loshchilov and Hutter 2019), and a test holds the two together.
+
+Legend: K runs there is room for, P weights of one run, G parameter groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The columns of one parameter group."""
+
+    start: int
+    end: int
+
+
+class StackedAdamW:
+    """Owns the memory of the tensors it is given: they become views of one flat buffer.
+
+    Parameters
+    ----------
+    groups : tensors of shape [K, …], in groups; a run states a rate and a decay for each group.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[torch.Tensor]]) -> None:
+        self.tensors = [tensor for group in groups for tensor in group]
+        first = self.tensors[0]
+        self.slots = first.shape[0]
+        sizes = [[tensor[0].numel() for tensor in group] for group in groups]
+        total = sum(map(sum, sizes))
+        self.weights_KP = torch.empty(self.slots, total, device=first.device)
+        self.means_KP, self.squares_KP = torch.zeros_like(self.weights_KP), torch.zeros_like(self.weights_KP)
+        self.spans: list[_Span] = []
+        start = 0
+        for group, numbers in zip(groups, sizes, strict=True):
+            begin = start
+            for tensor, size in zip(group, numbers, strict=True):
+                self._adopt(tensor, start, size)
+                start += size
+            self.spans.append(_Span(begin, start))
+        self.steps_K = torch.zeros(self.slots, device=first.device)
+        self.peaks_KG = torch.zeros(self.slots, len(groups), device=first.device)
+        self.decays_KG = torch.zeros_like(self.peaks_KG)
+
+    @torch.no_grad()
+    def _adopt(self, tensor: torch.Tensor, start: int, size: int) -> None:
+        mine = self.weights_KP[:, start : start + size].view(tensor.shape)
+        mine.copy_(tensor)
+        tensor.data = mine
+
+    def enter(self, slot: int, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Begin a run: no memory of whoever was in the slot."""
+        for buffer in (self.means_KP, self.squares_KP):
+            buffer[slot] = 0
+        self.steps_K[slot] = 0
+        self.peaks_KG[slot] = torch.tensor([float(group["lr"]) for group in groups])
+        self.decays_KG[slot] = torch.tensor([float(group["weight_decay"]) for group in groups])
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[torch.Tensor], factors: Mapping[int, float], clips: Mapping[int, float]) -> None:
+        """Update the runs in `factors`.
+
+        Parameters
+        ----------
+        grads : of `tensors`, one each.
+        factors : slot → the share of the peak rate.
+        clips : slot → the largest norm of a run's gradient; a larger one is scaled down.
+        """
+        grads_KP = torch.cat([grad.reshape(self.slots, -1) for grad in grads], dim=1)
+        device = self.weights_KP.device
+        active = [slot in factors for slot in range(self.slots)]
+        factor_K = torch.tensor([factors.get(slot, 0.0) for slot in range(self.slots)], device=device)
+        clip_K = torch.tensor([clips.get(slot, 1.0) for slot in range(self.slots)], device=device)
+        self.steps_K += torch.tensor(active, device=device)
+        norm_K = torch.linalg.vector_norm(grads_KP, dim=1)
+        grads_KP *= (clip_K / (norm_K + 1e-6)).clamp(max=1.0).unsqueeze(1)
+        self.means_KP.lerp_(grads_KP, 1 - BETAS[0])
+        self.squares_KP.mul_(BETAS[1]).addcmul_(grads_KP, grads_KP, value=1 - BETAS[1])
+        steps_K = self.steps_K.clamp(min=1)
+        mean_bias_K1 = (1 - BETAS[0] ** steps_K).unsqueeze(1)
+        square_bias_K1 = (1 - BETAS[1] ** steps_K).sqrt().unsqueeze(1)
+        for number, span in enumerate(self.spans):
+            # A run that takes no step has rate 0, and so stays where it is.
+            rate_K1 = (self.peaks_KG[:, number] * factor_K).unsqueeze(1)
+            weights = self.weights_KP[:, span.start : span.end]
+            weights.mul_(1 - rate_K1 * self.decays_KG[:, number].unsqueeze(1))
+            size = (self.squares_KP[:, span.start : span.end].sqrt() / square_bias_K1).add_(EPS)
+            weights.sub_(self.means_KP[:, span.start : span.end] * (rate_K1 / mean_bias_K1) / size)
