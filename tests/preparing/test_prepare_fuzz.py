@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fewtune.data.clean.log import read_log
 from fewtune.data.clean.undo import read_written, undone
+from fewtune.data.readers.base import cell_text
 from fewtune.errors import FewtuneError
 from fewtune.preparing import prepare
 from fewtune.preparing.prepared import FORMATS
@@ -49,7 +50,7 @@ def test_any_file(file, format, tmp_path_factory):
     if column in given:
         kept = [change for change in changes if change.column in (None, column)]
         touched = {change.place for change in kept}
-        restored = [row[column] for place, row in enumerate(rows, 1) if place in touched]
+        restored = [cell_text(row[column]) for place, row in enumerate(rows, 1) if place in touched]
         assert [text or "" for text in restored] == [given[column][place - 1] or "" for place in sorted(touched)]
 
 
