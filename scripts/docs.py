@@ -65,7 +65,12 @@ def commands() -> list[str]:
     """The names of the commands, in the order of `fewtune --help`."""
     from fewtune.cli.main import app
 
-    return [str(command.name) for command in app.registered_commands]
+    found = [str(command.name) for command in app.registered_commands]
+    for group in app.registered_groups:
+        inside = group.typer_instance
+        assert inside is not None
+        found += [f"{inside.info.name} {command.name}" for command in inside.registered_commands]
+    return found
 
 
 def parts() -> dict[str, Callable[[], str]]:
@@ -75,7 +80,7 @@ def parts() -> dict[str, Callable[[], str]]:
     from fewtune.methods.registry import NAMES, method_class
 
     found: dict[str, Callable[[], str]] = {"help": lambda: help_text([])}
-    found |= {f"help {name}": partial(help_text, [name]) for name in commands()}
+    found |= {f"help {name}": partial(help_text, name.split()) for name in commands()}
     shared = {"tuned": TunedMethod, "cross-entropy": CrossEntropyMethod}
     for name, cls in {**shared, **{name: method_class(name) for name in NAMES}}.items():
         found[f"defaults {name}"] = partial(defaults, cls)

@@ -24,6 +24,7 @@ ORDER = [
     "model_folder",
     "report",
     "fitting",
+    "studying",
     "auditing",
     "preparing",
     "splitting",

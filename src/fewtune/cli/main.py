@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import check, convert, fit, predict, prepare, report, runs, split
+from fewtune.cli import check, convert, fit, predict, prepare, report, runs, split, study
 
 INTERRUPTED = 130
 
@@ -31,6 +31,7 @@ app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
 app.command("split")(split.split)
+app.add_typer(study.app)
 
 
 @app.callback(invoke_without_command=True)

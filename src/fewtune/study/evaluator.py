@@ -104,7 +104,10 @@ class Evaluator:
         return [found[key] for key in keys]
 
     def refit(self, recipe: Recipe) -> Fitted:
-        """`recipe` fitted on all rows, given texts as people have them. The budget's reserve is for this, so it is not interrupted."""
+        """`recipe` fitted on all rows; it is then given texts as people have them, and puts them to its template.
+
+        The budget's reserve is for this, so it is not interrupted.
+        """
         rows: IntArray = np.arange(len(self.context.dataset), dtype=np.int64)
         run = Run(recipe, rows, rows[:0], derive(self.seed, -1, -1))
         fitted = fit(run, self.context, tick=self.progress.step)
