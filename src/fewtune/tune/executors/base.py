@@ -22,3 +22,6 @@ class Executor(ABC):
 
         `tick` is called often while training; what it raises ends the plan and passes through.
         """
+
+    def close(self) -> None:  # noqa: B027  most executors hold nothing between plans
+        """Give back what is held between plans: workers, a cluster. It can be used again after."""

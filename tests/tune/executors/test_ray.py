@@ -1,0 +1,263 @@
+"""The Ray executor keeps the contract on a cluster of two cores; workers and machines that die cost what they were at."""
+
+from __future__ import annotations
+
+import pytest
+
+from fewtune.data.splits import repeated_folds
+from fewtune.recipe import Recipe
+from fewtune.testing.executors import ExecutorContract, toy_context
+from fewtune.tune.executors.ray import RayExecutor
+from fewtune.tune.run import Run
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'fewtune[ray]'")
+# One cluster for the whole file: starting one takes seconds.
+pytestmark = pytest.mark.xdist_group("ray")
+
+
+@pytest.fixture(scope="module")
+def shared():
+    executor = RayExecutor(workers=2)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def context(tiny_encoder):
+    return toy_context(tiny_encoder)
+
+
+def plan_of(context, *methods, repeats=1):
+    splits = repeated_folds(context.labels.tolist(), folds=3, repeats=repeats, seed=0)
+    return [Run(Recipe(method), split.train, split.test, 0) for method in methods for split in splits]
+
+
+class TestRayExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self, shared):
+        return shared
+
+    @pytest.fixture
+    def context(self, tiny_encoder):
+        return toy_context(tiny_encoder)
+
+
+@dataclass(frozen=True)
+class Fatal(Majority):
+    """Kills the process it runs in, unless that is the one that asks."""
+
+    parent: int = 0
+
+    def fit(self, material: Material) -> Fitted:
+        """Die in a worker."""
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(material)
+
+
+@dataclass(frozen=True)
+class Frail(Majority):
+    """Kills the first process it runs in, leaving a mark."""
+
+    mark: str = ""
+
+    def fit(self, material: Material) -> Fitted:
+        """Die once."""
+        with contextlib.suppress(FileExistsError), Path(self.mark).open("x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(material)
+
+
+@dataclass(frozen=True)
+class Failing(Majority):
+    """Raises."""
+
+    def fit(self, material: Material) -> Fitted:
+        """Raise."""
+        raise TrainingDiverged("on purpose")
+
+
+def test_a_worker_that_dies_costs_only_its_run_which_is_done_again(shared, context, tmp_path):
+    plan = plan_of(context, Frail(str(tmp_path / "mark")), Probe())
+    done = dict(shared.execute(plan, context))
+    assert (tmp_path / "mark").exists(), "nobody died: the test shows nothing"
+    assert sorted(done) == list(range(len(plan)))
+    for place, outcome in done.items():
+        same(outcome, carry_out(plan[place], context))
+
+
+def test_a_run_that_kills_every_worker_is_done_here(shared, context):
+    plan = [*plan_of(context, Fatal(os.getpid()))[:1], *plan_of(context, Probe())]
+    done = dict(shared.execute(plan, context))
+    assert sorted(done) == list(range(len(plan)))
+    np.testing.assert_array_equal(done[0].probs, carry_out(plan[0], context).probs)
+
+
+def test_what_a_run_raises_comes_through(shared, context):
+    with pytest.raises(TrainingDiverged, match="on purpose"):
+        list(shared.execute(plan_of(context, Failing()), context))
+
+
+def test_workers_stay_from_plan_to_plan_and_read_what_was_computed_here(shared, context):
+    """A second plan opens nothing anew, also after one that was left early."""
+    plan = plan_of(context, LoRA(least_steps=4, epochs=0.1))
+    before = dict(shared.execute(plan, context))
+    processes = sorted(shared.ray.get([hand.actor.where.remote() for hand in shared._hands]))
+    next(stream := shared.execute(plan, context))
+    stream.close()
+    again = dict(shared.execute(plan, context))
+    assert sorted(shared.ray.get([hand.actor.where.remote() for hand in shared._hands])) == processes
+    for place, outcome in again.items():
+        same(outcome, before[place])
+        same(outcome, carry_out_here(plan[place], context, None))
+
+
+def test_a_backbone_that_is_not_there_or_another_is_refused(context, tiny_folders, tmp_path):
+    """As on a machine that lacks the folder, or has an older copy of it."""
+    from fewtune.tune.executors.one_run import Refusal
+    from fewtune.tune.executors.ray_worker import Parcel, Worker
+
+    parcel = Parcel.of(context)
+    told = Worker("serial").open(parcel)
+    assert told is None
+    for change, kind, words in (
+        ({"folder": tmp_path / "gone", "name": str(tmp_path / "gone")}, BackboneMissing, "Copy the folder there"),
+        ({"folder": tiny_folders("roberta")}, BackboneDamaged, "is not the backbone of this study"),
+    ):
+        backbone = dataclasses.replace(parcel.backbones["default"], **change)
+        told = Worker("serial").open(dataclasses.replace(parcel, backbones={"default": backbone}))
+        assert isinstance(told, Refusal)
+        with pytest.raises(kind, match=words):
+            raise told.error()
+
+
+def test_a_machine_that_would_compute_otherwise_is_refused(context):
+    from fewtune.tune.executors.ray_worker import Parcel, Worker
+
+    parcel = Parcel.of(context)
+    other = dataclasses.replace(parcel, arithmetic=("0.0.1", *parcel.arithmetic[1:]))
+    with pytest.raises(UsageError, match=r"0\.0\.1 here"):
+        raise Worker("serial").open(other).error()
+
+
+def test_runs_that_share_are_grouped_and_none_is_forgotten(context):
+    lora = LoRA()
+    plan = plan_of(context, Probe(), lora, dataclasses.replace(lora, rank=2), LoRA(layers=1))
+    assert grouped(plan, 1) == [[place] for place in range(12)]
+    assert grouped(plan, 4) == [[0, 1, 2], [3, 4, 5, 6], [7, 8], [9, 10, 11]]
+
+
+def test_a_group_that_dies_costs_the_runs_it_had_not_finished(context, tmp_path):
+    """Several runs a worker: those before the deadly one stand, those after it are done again, alone."""
+    executor = RayExecutor(workers=1, within="forked")
+    plan = plan_of(context, Frail(str(tmp_path / "mark")), repeats=2)
+    try:
+        done = [place for place, _ in executor.execute(plan, context)]
+    finally:
+        executor.close()
+    assert sorted(done) == list(range(len(plan)))
+
+
+def test_an_address_nobody_answers_at_is_said():
+    with pytest.raises(UsageError, match="ray start --address"):
+        RayExecutor("ray://nowhere:10001")._join()
+    if not sys.modules["ray"].is_initialized():
+        with pytest.raises(UsageError, match="No Ray cluster"):
+            RayExecutor("127.0.0.1:1")._join()
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"fewtune\[ray\]"):
+        RayExecutor()
+
+
+LONG = """
+import os, sys
+from fewtune.backbones.load import load_encoder
+from fewtune.data.splits import repeated_folds
+from fewtune.methods.top_layers import TopLayers
+from fewtune.recipe import Recipe
+from fewtune.testing.executors import toy_context
+from fewtune.tune.executors.ray import RayExecutor
+from fewtune.tune.run import Run
+
+context = toy_context(load_encoder(sys.argv[1]))
+endless = TopLayers(least_steps=100_000, most_steps=100_000)
+plan = [Run(Recipe(endless), s.train, s.test, 0) for s in repeated_folds(context.labels.tolist(), folds=3, seed=0)]
+executor = RayExecutor(workers=2)
+said = []
+def tick():
+    if not said and any(hand.stream is not None for hand in executor._hands):
+        said.append(1)
+        print("at it", flush=True)
+list(executor.execute(plan, context, tick=tick))
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_nothing_outlives_the_command(tiny_folders, end):
+    """Whatever ends it, also without a word: a cluster we started goes with us."""
+    command = [sys.executable, "-c", LONG, str(tiny_folders("bert"))]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "at it"
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert any("raylet" in " ".join(one.cmdline()) for one in family)
+        if end == signal.SIGINT:
+            os.killpg(process.pid, end)  # as a terminal does: every process of the foreground is told
+        else:
+            process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+
+
+def test_several_machines(tiny_folders, tmp_path):
+    """Two nodes with a core each, as two machines would be; one is lost while it works."""
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    answer = subprocess.run(
+        [sys.executable, str(script), str(tiny_folders("bert"))], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["2", "nodes", "12", "runs", "same"]
+
+
+TWO = """
+import os, sys
+os.environ["RAY_AUTH_MODE"] = "disabled"
+from fewtune.tune.executors.ray_cluster import ray
+ray("auto")
+from ray.cluster_utils import Cluster
+from fewtune.backbones.load import load_encoder
+from fewtune.data.splits import repeated_folds
+from fewtune.methods.lora import LoRA
+from fewtune.recipe import Recipe
+from fewtune.testing.executors import same, toy_context
+from fewtune.tune.executors.one_run import carry_out_here
+from fewtune.tune.executors.ray import RayExecutor
+from fewtune.tune.run import Run
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+second = cluster.add_node(num_cpus=1)
+context = toy_context(load_encoder(sys.argv[1]))
+splits = repeated_folds(context.labels.tolist(), folds=3, repeats=4, seed=0)
+plan = [Run(Recipe(LoRA(least_steps=30, epochs=0.1)), s.train, s.test, 0) for s in splits]
+executor = RayExecutor(cluster.address)
+lost = []
+found = {}
+for place, outcome in executor.execute(plan, context):
+    found[place] = outcome
+    if not lost and all(hand.opening is None for hand in executor._hands):
+        print(len([node for node in executor.ray.nodes() if node["Alive"]]), "nodes")
+        lost.append(cluster.remove_node(second, allow_graceful=False))
+print(len(found), "runs")
+for place, run in enumerate(plan):
+    same(found[place], carry_out_here(run, context, None))
+print("same")
+executor.close()
+cluster.shutdown()
+"""
