@@ -80,6 +80,12 @@ def test_dates_that_part_the_classes():
         assert finding.numbers["accuracy"] > 0.9
 
 
+def test_days_that_repeat_are_no_customers():
+    """Grouping by day would mend nothing."""
+    (finding,) = found(table({"sent": lambda row, label, rng: f"2024-0{LABELS.index(label) + 1}-1{rng.randrange(5)}"}))
+    assert (finding.severity, finding.numbers["as"]) == ("warning", "time")
+
+
 def test_numbers_that_part_the_classes():
     (finding,) = found(table({"amount": lambda row, label, rng: str(LABELS.index(label) * 100 + rng.random())}))
     assert (finding.severity, finding.numbers["as"]) == ("warning", "number")

@@ -6,10 +6,10 @@ set should hold, while a text translated to and fro, or put through a paraphrase
 
 How close is too close depends on the data: half of the questions that 77 kinds of bank customers ask have a
 neighbour in meaning above .89, half of the sentences of film reviews none above .43. So the bar is `CLOSE`, or higher
-where the rows of this file lie close to one another by nature: their median closeness to the nearest other row plus
-`SPREADS` times the spread below the median, on the arctanh scale. Only the lower half is asked, so that a file of
-which a third are rewordings of the rest does not take them for its nature. Where both numbers come from: LAB.md and
-`benchmarks/audit/leaks.py`.
+where the rows of this file lie close to one another by nature: their median closeness to the `NTH` nearest other row
+plus `SPREADS` times the spread below the median, on the arctanh scale. The third nearest, so that a file which holds a
+rewording or two of every row does not take them for its nature. Where the numbers come from: LAB.md,
+`benchmarks/audit/leaks.py` and `benchmarks/audit/reworded_groups.py`.
 
 Legend: N texts, D width of a vector, B texts of a block, P pairs, G buckets of 4-grams.
 """
@@ -30,7 +30,8 @@ Floats = NDArray[np.float64]
 
 CLOSE = 0.7
 MEANING = 0.6
-SPREADS = 5.0
+SPREADS = 7.0
+NTH = 3
 LEAST_COSINE = 0.6
 NEIGHBOURS = 16
 """Pairs of a text beyond its nearest by meaning are not looked at: they join nothing that the nearest do not."""
@@ -66,7 +67,7 @@ def closeness_bar(texts: Sequence[str], vectors_ND: Vectors, *, seed: int = 0) -
     vectors_ND : their embeddings, of unit length.
     seed : draws the `SAMPLE` whose nearest are looked for, where there are more.
     """
-    if len(texts) < 3:
+    if len(texts) <= NTH:
         return CLOSE
     rows = np.arange(len(texts))
     if len(texts) > SAMPLE:
@@ -81,7 +82,7 @@ def closeness_bar(texts: Sequence[str], vectors_ND: Vectors, *, seed: int = 0) -
         left_P, right_P = np.repeat(rows[begin:end], few), near_BK.ravel()
         cosine_P = np.take_along_axis(cosine_BN, near_BK, axis=1).ravel().astype(np.float64)
         closeness_P = _closeness(cosine_P, grams_NG, left_P, right_P)
-        nearest_B[begin:end] = closeness_P.reshape(-1, few).max(1)
+        nearest_B[begin:end] = np.sort(closeness_P.reshape(-1, few), axis=1)[:, -NTH]
     scale_B = np.arctanh(np.clip(nearest_B, 0, 0.9999))
     middle = float(np.median(scale_B))
     spread = middle - float(np.quantile(scale_B, 0.16))

@@ -180,6 +180,9 @@ def _readings(name: str, cells: Sequence[Cell], labels_N: NDArray[np.int64]) -> 
     if _is_label(cells, labels_N, classes):
         yield "label", cells
         return
+    if (times := _times(cells)) is not None:  # days may repeat as customers do, and are none
+        yield "time", times
+        return
     repeated = sum(count for count in distinct.values() if count > 1) / len(filled)
     if repeated > 0.5:
         yield ("group" if len(distinct) >= 2 * classes else "values"), cells
@@ -189,8 +192,6 @@ def _readings(name: str, cells: Sequence[Cell], labels_N: NDArray[np.int64]) -> 
         yield "code", codes
     if (numbers := _numbers(cells)) is not None:
         yield "number", numbers
-    elif (times := _times(cells)) is not None:
-        yield "time", times
 
 
 def _is_label(cells: Sequence[Cell], labels_N: NDArray[np.int64], classes: int) -> bool:
