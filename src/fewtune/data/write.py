@@ -65,7 +65,7 @@ def _remedy(error: OSError) -> str:
 
 
 class _Lines:
-    """Ends each row with `\\n`. The writer is told `\\r\\n`, for it quotes a carriage return in a cell only then."""
+    r"""Ends each row with `\n`. The writer is told `\r\n`, for it quotes a carriage return in a cell only then."""
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file
