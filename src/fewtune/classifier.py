@@ -36,6 +36,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Judge on exactly these; see `fewtune.splitting`.
     template : Template, name of a layout, path, or None
         How a text is put to the backbone; see `fewtune.data.templates`.
+    executor : str
+        Who carries out the runs: `auto`, `serial`, `forked` or `ray`. It changes how long a fit takes, not its result.
+    ray_address : str or None
+        Of a Ray cluster, for `executor="ray"`; one of this machine's cores is started when not given.
     abstain : float
         Precision that the answers kept should reach, for the threshold.
     random_state : int
@@ -70,6 +74,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         repeats: int | None = None,
         splits: Any = None,
         template: Any = None,
+        executor: str = "auto",
+        ray_address: str | None = None,
         abstain: float = 0.9,
         random_state: int = 0,
         out: str | Path | None = None,
@@ -82,6 +88,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.repeats = repeats
         self.splits = splits
         self.template = template
+        self.executor = executor
+        self.ray_address = ray_address
         self.abstain = abstain
         self.random_state = random_state
         self.out = out
@@ -139,6 +147,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             repeats=self.repeats,
             splits=self.splits,
             template=template_of(self.template),
+            executor=self.executor,
+            ray_address=self.ray_address,
             abstain=self.abstain,
             seed=_seed(self.random_state),
             out=None if self.out is None else Path(self.out),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,12 @@ from fewtune.study.learning_curve import Curve, learning_curve
 from fewtune.study.progress import Progress
 from fewtune.study.settings import Settings
 from fewtune.study.store import RunStore
+from fewtune.tune.executors.registry import executor
 from fewtune.tune.run import Context
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
+    from fewtune.tune.executors.base import Executor
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,18 @@ def fit(
 ) -> Fit:
     """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
     progress = progress or Progress()
+    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, ground):
+        return _fit(evaluator, ground, settings, unlabelled_source)
+
+
+@contextlib.contextmanager
+def laid_out(
+    dataset: Dataset, settings: Settings, *, unlabelled: tuple[str, ...] = (), progress: Progress
+) -> Iterator[tuple[Evaluator, Ground]]:
+    """What every study on these rows begins with: backbones opened, splits chosen, a store, somebody to do the runs.
+
+    What it holds is given back at the end, and what was started is stopped.
+    """
     settings.check_out()
     budget = Budget(parse(settings.budget), started=settings.started)
     check_classes_are_asked(dataset)
@@ -63,10 +79,26 @@ def fit(
     context = Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)))
     splits = choose_splits(context, settings)
     store = RunStore(settings.out) if settings.out is not None else None
-    evaluator = Evaluator(context, splits, store=store, budget=budget, progress=progress, seed=settings.seed)
     if store is not None:
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
         store.write_json("study.json", {**settings.to_json(), **about})
+    with _hands(settings) as hands:
+        options: dict[str, Any] = {"store": store, "executor": hands, "budget": budget, "progress": progress}
+        yield Evaluator(context, splits, seed=settings.seed, **options), ground
+
+
+@contextlib.contextmanager
+def _hands(settings: Settings) -> Iterator[Executor]:
+    """Who carries out the runs; closed at the end, unless it was made elsewhere."""
+    if not isinstance(settings.executor, str):
+        yield settings.executor
+        return
+    with contextlib.closing(executor(settings.executor, ray_address=settings.ray_address)) as made:
+        yield made
+
+
+def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_source: str | None) -> Fit:
+    context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)
     recipe = climbed.winning.recipe
@@ -75,7 +107,7 @@ def fit(
     progress.advance()
     progress.finish()
     model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
-    encoder = encoders[recipe.backbone] if recipe.method.reads_text else None
+    encoder = context.encoders[recipe.backbone] if recipe.method.reads_text else None
     return Fit(model, result, climbed, encoder, ground)
 
 

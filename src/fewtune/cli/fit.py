@@ -49,6 +49,12 @@ def fit(
     words: Annotated[Path | None, typer.Option(help="JSON or CSV file: what each class is called in words.")] = None,
     abstain: Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")] = 0.9,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
+    executor: Annotated[
+        str, typer.Option(help="Who carries out the runs: auto, serial, forked or ray. It changes no result.")
+    ] = "auto",
+    ray_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster this machine belongs to, or auto.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Result folder; runs/NAME when not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
@@ -84,6 +90,8 @@ def fit(
             template=template_of(template, prefix=prefix, words=words),
             abstain=abstain,
             seed=seed,
+            executor=executor,
+            ray_address=ray_address,
             progress=drawn,
         )
     if as_json:
@@ -107,6 +115,8 @@ def run(
     template: Template,
     abstain: float,
     seed: int,
+    executor: str,
+    ray_address: str | None,
     progress: Any,
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
@@ -129,6 +139,8 @@ def run(
         template=template,
         abstain=abstain,
         seed=seed,
+        executor=executor,
+        ray_address=ray_address,
         out=folder,
         started=STARTED,
     )

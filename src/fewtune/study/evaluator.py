@@ -21,8 +21,7 @@ from fewtune.study.budget import Budget
 from fewtune.study.progress import Progress
 from fewtune.study.store import RunStore
 from fewtune.tune.executors.base import Executor
-from fewtune.tune.executors.forked import ForkedExecutor, can_fork
-from fewtune.tune.executors.serial import SerialExecutor
+from fewtune.tune.executors.registry import default_executor
 from fewtune.tune.run import Context, Outcome, Run, fit
 
 
@@ -72,15 +71,17 @@ class Evaluator:
 
     def judge(self, recipe: Recipe) -> Judged:
         """Out-of-fold predictions of `recipe` on every split. Raises BudgetSpent; what is finished stays kept."""
-        plan = [
-            # The loss on held-out rows is watched on one split: enough for the picture, cheap, and it decides nothing.
-            Run(recipe, split.train, split.test, derive(self.seed, split.repeat, split.fold), watch=number == 0)
-            for number, split in enumerate(self.splits)
-        ]
-        outcomes = self.outcomes(plan)
+        outcomes = self.outcomes([self.run(recipe, number) for number in range(len(self.splits))])
         held_out = tuple(split.test for split in self.splits)
         oof = OutOfFold(self.context.labels, held_out, tuple(o.probs for o in outcomes), self.context.groups)
         return Judged(recipe, tuple(outcomes), oof)
+
+    def run(self, recipe: Recipe, number: int) -> Run:
+        """`recipe` on the split of that number: the same run whichever study asks for it."""
+        split = self.splits[number]
+        seed = derive(self.seed, split.repeat, split.fold)
+        # The loss on held-out rows is watched on one split: enough for the picture, cheap, and it decides nothing.
+        return Run(recipe, split.train, split.test, seed, watch=number == 0)
 
     def outcomes(self, plan: Sequence[Run]) -> list[Outcome]:
         """The outcome of each run, from the store where it is there."""
@@ -133,11 +134,6 @@ class Evaluator:
                 "accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean()),
             }
             self.store.put(key, outcome, about)
-
-
-def default_executor() -> Executor:
-    """Side by side on the cores where that is sound, else one after another."""
-    return ForkedExecutor() if can_fork() else SerialExecutor()
 
 
 def derive(seed: int, *parts: int) -> int:

@@ -6,12 +6,16 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
 from fewtune.study.budget import parse
+from fewtune.tune.executors.registry import AUTO, check_executor
+
+if TYPE_CHECKING:
+    from fewtune.tune.executors.base import Executor
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Settings:
     (train, test) pairs of row indices."""
     template: Template = PLAIN
     """How an example is put to the backbone."""
+    executor: str | Executor = AUTO
+    """Who carries out the runs, by name, or one made elsewhere, which is left open; it changes no result."""
+    ray_address: str | None = None
+    """A Ray cluster's, for the executor `ray`."""
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -43,6 +51,8 @@ class Settings:
             raise UsageError("The splits are given: leave out folds and repeats.")
         for name in self.methods or ():
             method_class(name)
+        if isinstance(self.executor, str):
+            check_executor(self.executor, self.ray_address)
         parse(self.budget)
 
     def check_out(self) -> None:
@@ -62,6 +72,7 @@ class Settings:
             "budget_seconds": parse(self.budget),
             "splits": None if self.splits is None else _named(self.splits),
             "template": self.template.to_json(),
+            "executor": self.executor if isinstance(self.executor, str) else type(self.executor).__name__,
         }
 
 

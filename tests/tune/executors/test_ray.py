@@ -1,18 +1,33 @@
-"""The Ray executor keeps the contract on a cluster of two cores; workers and machines that die cost what they were at."""
+"""The Ray executor keeps the contract on a cluster of two cores; who dies costs what it was at, be it a machine."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
 import pytest
 
 from fewtune.data.splits import repeated_folds
+from fewtune.errors import BackboneDamaged, BackboneMissing, MissingExtra, TrainingDiverged, UsageError
+from fewtune.methods.base import Fitted, Material
+from fewtune.methods.lora import LoRA
+from fewtune.methods.majority import Majority
+from fewtune.methods.probe import Probe
 from fewtune.recipe import Recipe
-from fewtune.testing.executors import ExecutorContract, toy_context
-from fewtune.tune.executors.ray import RayExecutor
-from fewtune.tune.run import Run
+from fewtune.testing.executors import ExecutorContract, same, toy_context
+from fewtune.tune.executors.one_run import carry_out_here
+from fewtune.tune.executors.ray import RayExecutor, grouped
+from fewtune.tune.run import Run, carry_out
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'fewtune[ray]'")
-# One cluster for the whole file: starting one takes seconds.
-pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +113,7 @@ def test_what_a_run_raises_comes_through(shared, context):
         list(shared.execute(plan_of(context, Failing()), context))
 
 
-def test_workers_stay_from_plan_to_plan_and_read_what_was_computed_here(shared, context):
+def test_workers_stay_from_plan_to_plan(shared, context):
     """A second plan opens nothing anew, also after one that was left early."""
     plan = plan_of(context, LoRA(least_steps=4, epochs=0.1))
     before = dict(shared.execute(plan, context))

@@ -1,9 +1,10 @@
 """Runs on the workers of a Ray cluster: this machine's cores, or several machines.
 
-A worker takes a group of runs at a time and sends each outcome as it is finished. What the frozen backbone says of the
-texts is computed once, here, and lies in each machine's shared memory; a worker opens the backbone once and keeps it
-from plan to plan. A worker that dies (killed, out of memory, its machine lost) costs the runs it had not finished:
-each is done again alone by another worker, then by this process itself, as `forked.py` does.
+A worker takes a group of runs at a time and sends each outcome as it is finished. It opens the backbone once and keeps
+it from plan to plan. What the frozen part says of the texts it reads from its machine's prefix cache, which this
+process fills where it is the same machine, or computes itself, to the same bits. A worker that dies (killed, out of
+memory, its machine lost) costs the runs it had not finished: each is done again alone by another worker, then by this
+process itself, as `forked.py` does.
 
 Every worker computes on one thread, in the format this process computes in, so an outcome has the same bits on
 machines of one kind.
@@ -52,7 +53,6 @@ class _Hand:
     """Runs of the group not finished yet."""
     stopping: bool = False
     """Whether the group is nobody's any more: it ends at its next step, and what it still says is passed over."""
-    adopted: dict[tuple[str, int | None], Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,7 +99,6 @@ class RayExecutor(Executor):
         self._hands: list[_Hand] = []
         self._opened: Context | None = None
         self._parcel: Any = None
-        self._answers: dict[tuple[str, int | None], tuple[tuple[str, ...], Any]] = {}
 
     def execute(
         self, plan: Sequence[Run], context: Context, *, tick: Tick | None = None
@@ -128,7 +127,7 @@ class RayExecutor(Executor):
         """End the workers, and the cluster where it was started for them."""
         for hand in list(self._hands):
             self._dismiss(hand)
-        self._opened, self._parcel, self._answers = None, None, {}
+        self._opened, self._parcel = None, None
         if self._cluster is not None:
             self._cluster.leave()
             self._cluster = None
@@ -151,18 +150,11 @@ class RayExecutor(Executor):
         return self.within or ("stacked" if _on_gpu() and "stacked" in NAMES else "serial")
 
     def _pack(self, context: Context) -> None:
-        """Put the context, and what its encoders have said since, where every machine can read it once."""
-        from fewtune.backbones.frozen import gather
-
+        """Put the context where every machine can read it once."""
         if self._opened is not context:
-            self._opened, self._answers = context, {}
-            self._parcel = self.ray.put(Parcel.of(context))
+            self._opened, self._parcel = context, self.ray.put(Parcel.of(context))
             for hand in self._hands:
                 self._open(hand)
-        for key, encoder in context.encoders.items():
-            known = {depth: texts for (name, depth), (texts, _) in self._answers.items() if name == key}
-            for answers in gather(encoder, known):
-                self._answers[key, answers.depth] = (answers.texts, self.ray.put(answers))
 
     def _hire(self, count: int) -> None:
         while len(self._hands) < count:
@@ -173,7 +165,7 @@ class RayExecutor(Executor):
             self._hands.append(hand)
 
     def _open(self, hand: _Hand) -> None:
-        hand.opening, hand.adopted = hand.actor.open.remote(self._parcel), {}
+        hand.opening = hand.actor.open.remote(self._parcel)
 
     def _stop(self, hand: _Hand) -> None:
         """Have a worker drop what it is at, and stay: opening a backbone anew takes longer than a step."""
@@ -204,10 +196,6 @@ class RayExecutor(Executor):
                 tick()
 
     def _give(self, hand: _Hand, state: _Plan) -> None:
-        for key, (_, answers) in self._answers.items():
-            if hand.adopted.get(key) is not answers:
-                hand.actor.adopt.remote(key[0], answers)
-                hand.adopted[key] = answers
         hand.places = state.waiting.popleft()
         runs = [state.runs[place] for place in hand.places]
         hand.stream = hand.actor.carry_out.options(num_returns="streaming").remote(list(hand.places), runs)

@@ -79,7 +79,11 @@ class Cluster:
         self._held = not self.ray.is_initialized() or _connection.holders > 0
         if not self.ray.is_initialized():
             place = _resolved(address)
-            _connection.folder = _start(self.ray, cores) if place == LOCAL else _join(self.ray, place)
+            if place == LOCAL:
+                _connection.folder = _start(self.ray, cores)
+            else:
+                _join(self.ray, place)
+                _connection.folder = None
         _connection.holders += self._held
 
     def leave(self) -> None:
@@ -114,7 +118,6 @@ def _start(library: Any, cores: int) -> str:
 
 
 def _join(library: Any, address: str) -> None:
-    """Nothing of it is ours: there is no folder."""
     if "://" in address:
         raise UsageError(
             f"Ray's client addresses ({address}) are not used. Join this machine to the cluster "

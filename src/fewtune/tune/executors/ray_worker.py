@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fewtune.data.base import Dataset
 from fewtune.errors import BackboneDamaged, BackboneMissing, FewtuneError, UsageError
@@ -22,7 +22,7 @@ from fewtune.tune.run import Context, Outcome, Run, arithmetic
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
 
-CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "FEWTUNE_CACHE")
+CARRIED = ("HF_HUB_OFFLINE", "HF_HOME", "FEWTUNE_CACHE", "FEWTUNE_CACHE_LIMIT", "FEWTUNE_CACHE_MEMORY")
 """Variables of this process that a worker must see as well; a fresh process on another machine has its own."""
 
 
@@ -87,13 +87,6 @@ class Worker:
         partial = parcel.partial if parcel.partial is not None and parcel.partial.is_dir() else None
         self.context = Context(parcel.dataset, encoders, parcel.groups, parcel.unlabelled, partial)
         return None
-
-    def adopt(self, key: str, answers: Any) -> None:
-        """Take over what the asking process's encoder has said; the array stays in shared memory."""
-        from fewtune.backbones.frozen import adopt
-
-        assert self.context is not None
-        adopt(self.context.encoders[key], [answers])
 
     def carry_out(self, places: Sequence[int], runs: Sequence[Run]) -> Iterator[tuple[int, Outcome | Refusal]]:
         """Each run's place in the plan and outcome, as it is finished."""
