@@ -76,7 +76,8 @@ def laid_out(
     encoders = _load(settings.backbones, progress)
     _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
     ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
-    context = Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)))
+    partial = None if settings.out is None else settings.out / "partial"
+    context = Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)), partial)
     splits = choose_splits(context, settings)
     store = RunStore(settings.out) if settings.out is not None else None
     if store is not None:
