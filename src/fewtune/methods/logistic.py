@@ -94,7 +94,8 @@ def fit_logistic(turned: Turned, labels_N: IntArray, weights_N: FloatArray, *, p
     # rows have next to nothing to say about any one of them.
     bend = min(0.25, 4 / classes**2)
     scale_P1 = np.append(1 / np.sqrt(bend * turned.curvature_R + ridge), 1 / np.sqrt(bend)).astype(np.float32)[:, None]
-    design_NP = np.append(turned.turned_NR, np.ones((len(labels_N), 1), dtype=np.float32), axis=1) * scale_P1[:, 0]
+    ones_N1 = np.ones((len(labels_N), 1), dtype=np.float32)
+    design_NP: Single = (np.append(turned.turned_NR, ones_N1, axis=1) * scale_P1[:, 0]).astype(np.float32, copy=False)
     ridge_P1 = (ridge * scale_P1**2).astype(np.float32)
     ridge_P1[-1] = 0
     every = np.arange(len(labels_N))
@@ -108,8 +109,8 @@ def fit_logistic(turned: Turned, labels_N: IntArray, weights_N: FloatArray, *, p
         loss = float(np.dot(shares_N, (np.log(sums_N) - own_N).astype(np.float64)))
         logits_NC *= (shares_N / sums_N)[:, None]
         logits_NC[every, labels_N] -= shares_N
-        gradient_PC: Single = design_NP.T @ logits_NC
-        shrunk_PC: Single = ridge_P1 * point_PC
+        gradient_PC: Single = np.asarray(design_NP.T @ logits_NC, dtype=np.float32)
+        shrunk_PC = ridge_P1 * point_PC
         gradient_PC += shrunk_PC
         return loss + 0.5 * float(np.vdot(shrunk_PC, point_PC)), gradient_PC
 
