@@ -15,6 +15,11 @@ from fewtune.data.read import read
 from fewtune.errors import UsageError
 
 
+def unlike(row):
+    """A text that is near to no other."""
+    return hashlib.md5(bytes([row])).hexdigest()
+
+
 @pytest.fixture
 def source(tmp_path):
     """A file of two classes in which rows 1 and 6 carry the wrong label."""
@@ -24,7 +29,7 @@ def source(tmp_path):
         csv.writer(file).writerows(
             [
                 ("key", "text", "label"),
-                *((f"k{r}", f"[bold]{r} {hashlib.md5(bytes([r])).hexdigest()}", x) for r, x in enumerate(labels)),
+                *((f"k{r}", f"[bold]{r} {unlike(r)}", x) for r, x in enumerate(labels)),
             ]
         )
     return path
@@ -121,9 +126,7 @@ def test_other_keys_are_explained(walked):
 
 def test_nothing_to_review(tmp_path, source):
     clean = tmp_path / "clean.csv"
-    clean.write_text(
-        "text,label\n" + "".join(f"{hashlib.md5(bytes([row])).hexdigest()},{'ab'[row % 2]}\n" for row in range(24))
-    )
+    clean.write_text("text,label\n" + "".join(f"{unlike(row)},{'ab'[row % 2]}\n" for row in range(24)))
     screen = io.StringIO()
     assert walk(ground(clean), tmp_path / "out", console=Console(file=screen)) is None
     assert "nothing to review" in screen.getvalue()
