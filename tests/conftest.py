@@ -23,6 +23,12 @@ def _own_cache(tmp_path_factory):
         os.environ["FEWTUNE_CACHE"] = kept
 
 
+@pytest.fixture(autouse=True)
+def _fresh_cache(tmp_path_factory, monkeypatch):
+    """A test computes what it says that it computes: it finds nothing that another has cached."""
+    monkeypatch.setenv("FEWTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory):
     """Folder of a tiny backbone of an architecture, made once: `tiny_folders("bert")`."""

@@ -228,7 +228,8 @@ def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:
         merged,
         encoder.tokenizer,
         name=encoder.name,
-        fingerprint=encoder.fingerprint,
+        # Opened as a plain backbone the same files, without the adapter, say something else.
+        fingerprint=f"{encoder.fingerprint}-adapted",
         pooling=encoder.pooling,
         max_tokens=encoder.max_tokens,
         folder=encoder.folder,

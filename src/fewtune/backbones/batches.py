@@ -23,6 +23,17 @@ def by_length(lengths: Sequence[int], *, token_budget: int) -> Iterator[NDArray[
             start = end
 
 
+def of_one_length(lengths: Sequence[int], *, token_budget: int) -> Iterator[list[int]]:
+    """Indices in batches of one exact length, ascending, of at most `token_budget` tokens or one row."""
+    alike: dict[int, list[int]] = {}
+    for row, length in enumerate(lengths):
+        alike.setdefault(length, []).append(row)
+    for length in sorted(alike):
+        most = max(1, token_budget // max(1, length))
+        rows = alike[length]
+        yield from (rows[start : start + most] for start in range(0, len(rows), most))
+
+
 def in_order(rows: Sequence[int], lengths: Sequence[int], *, token_budget: int) -> Iterator[list[int]]:
     """`rows` as they come, in batches of at most `token_budget` tokens or of one row."""
     batch: list[int] = []

@@ -5,7 +5,7 @@ Legend: B texts, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fewtune.backbones import batches
 from fewtune.backbones.packed import first_position
-from fewtune.backbones.pooling import POOLS, Pooling
-from fewtune.backbones.precision import compute_precision, detect
+from fewtune.backbones.passes import Frozen
+from fewtune.backbones.pooling import Pooling
+from fewtune.backbones.precision import detect
+from fewtune.backbones.prefix.answers import Answers, Block
+from fewtune.backbones.prefix.kinds import key_of, kind, kind_folder
+from fewtune.backbones.prefix.limits import shared_room
 
 Vectors = NDArray[np.float32]
-TOKENS_PER_BATCH = 4096
 LONGEST_CHARACTERS_PER_TOKEN = 64
 """Text beyond `max_tokens` times this many characters cannot reach the model and is cut before tokenising, so that a
 1 MB cell costs no more than a long one."""
@@ -57,8 +59,8 @@ class Encoder:
         self.pooling, self.max_tokens = pooling, max_tokens
         self.truncated: set[str] = set()
         self._tokens: dict[str, list[int]] = {}
-        self._vectors: dict[str, Vectors] = {}
-        self._hidden: dict[int, dict[str, torch.Tensor]] = {}
+        self._keys: dict[str, bytes] = {}
+        self._kept: dict[int | None, Answers] = {}
         self._computed: dict[int, torch.nn.Parameter] = {}
 
     @property
@@ -128,7 +130,7 @@ class Encoder:
         return [lengths[text] for text in texts]
 
     def embed(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Vectors:
-        """[N, D] unit-length embeddings from the frozen backbone; `progress` is told of each batch's size."""
+        """[N, D] unit-length embeddings from the frozen backbone; `progress` is told how many texts more are done."""
         return np.ascontiguousarray(self._both(texts, progress)[:, 1])
 
     def features(self, texts: Sequence[str]) -> Vectors:
@@ -141,56 +143,61 @@ class Encoder:
         return both_N2D.reshape(len(both_N2D), 2 * self.width) / np.float32(np.sqrt(2))
 
     def _both(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> Vectors:
-        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        tokens = self.tokens(missing)
-        for rows in batches.by_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
-            ids_BT, mask_BT = batches.pad_tokens([tokens[row] for row in rows], self.pad_id)
-            vectors_B2D = self._pooled(ids_BT, mask_BT).cpu().numpy()
-            self._vectors.update({missing[row]: vectors_B2D[place] for place, row in enumerate(rows)})
-            if progress is not None:
-                progress(len(rows))
         if not texts:
             return np.zeros((0, 2, self.width), dtype=np.float32)
-        return np.stack([self._vectors[text] for text in texts])
-
-    @torch.no_grad()
-    def _pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
-        with compute_precision():
-            answer = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True)
-        pool = POOLS[self.pooling.mode]
-        middle = answer.hidden_states[len(answer.hidden_states) * 2 // 3]
-        return torch.stack([unit(pool(h.float(), mask_BT)) for h in (middle, answer.last_hidden_state)], dim=1)
+        wanted = self._by_key(texts)
+        found = self._answers(None).get(wanted, progress)
+        if progress is not None:  # texts whose tokens are another's are done with it
+            progress(len(set(texts)) - len(wanted))
+        return torch.stack([found[self._keys[text]] for text in texts]).cpu().numpy()
 
     def hidden(self, texts: Sequence[str], depth: int) -> list[torch.Tensor]:
         """[T, D] states after the first `depth` layers for each text: the prefix every run above it shares."""
-        kept = self._hidden.setdefault(depth, {})
-        missing = [text for text in dict.fromkeys(texts) if text not in kept]
-        tokens = self.tokens(missing)
-        for rows in batches.by_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
-            ids_BT, mask_BT = batches.pad_tokens([tokens[row] for row in rows], self.pad_id)
-            hidden_BTD = self._states(ids_BT, mask_BT, depth)
-            for place, row in enumerate(rows):
-                kept[missing[row]] = hidden_BTD[place, : len(tokens[row])].clone()
-        return [kept[text] for text in texts]
+        found = self._answers(depth).get(self._by_key(texts))
+        return [found[self._keys[text]] for text in texts]
 
-    @torch.no_grad()
-    def _states(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, depth: int) -> torch.Tensor:
-        ids_BT, mask_BT = ids_BT.to(self.device), mask_BT.to(self.device)
-        with compute_precision():
-            states = self.model(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
-        chosen: torch.Tensor = states[depth]
-        return chosen.bfloat16() if detect() == "bf16" else chosen.float()
+    def prepare(self, texts: Sequence[str], depth: int) -> None:
+        """Have `hidden` computed and kept for each text; no more of it is held in memory than there is room for."""
+        self._answers(depth).prepare(self._by_key(texts))
 
-    def kept(self) -> tuple[dict[str, Vectors], dict[int, dict[str, torch.Tensor]]]:
-        """What it has said so far: [2, D] vectors by text, and [T, D] states by depth and text."""
-        return dict(self._vectors), {depth: dict(states) for depth, states in self._hidden.items()}
+    def _by_key(self, texts: Sequence[str]) -> dict[bytes, list[int]]:
+        """Tokens of each different text."""
+        tokens = self.tokens(texts)
+        for text, ids in zip(texts, tokens, strict=True):
+            if text not in self._keys:
+                self._keys[text] = key_of(ids)
+        return {self._keys[text]: ids for text, ids in zip(texts, tokens, strict=True)}
 
-    def keep(self, vectors: Mapping[str, Vectors], states: Mapping[int, Mapping[str, torch.Tensor]]) -> None:
-        """Take over what another process's encoder of the same weights has said."""
-        self._vectors.update(vectors)
-        for depth, by_text in states.items():
-            self._hidden.setdefault(depth, {}).update(by_text)
+    def _answers(self, depth: int | None) -> Answers:
+        """The states after `depth` layers; pooled vectors where it is None."""
+        if depth not in self._kept:
+            self._kept[depth] = self._open_answers(depth)
+        return self._kept[depth]
+
+    def _open_answers(self, depth: int | None) -> Answers:
+        what = f"pooled {self.pooling.mode}" if depth is None else f"layer {depth}"
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        parts = kind(fingerprint=self.fingerprint, what=what, attention=attention, device=self.device)
+
+        def compute(tokens: Sequence[Sequence[int]]) -> Iterator[Block]:
+            return self._frozen.pooled(tokens) if depth is None else self._frozen.states(tokens, depth)
+
+        return Answers(
+            compute,
+            folder=kind_folder(parts),
+            about={**parts, "name": self.name},
+            room=shared_room(self.device),
+            device=self.device,
+        )
+
+    @cached_property
+    def _frozen(self) -> Frozen:
+        return Frozen(self.model, self.computed, self.pooling.mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, here or in another process, has a cache of its own: open files cannot be handed on."""
+        own = {key: value for key, value in self.__dict__.items() if key != "_frozen"}
+        return own | {"_kept": {}, "_computed": {}}
 
 
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:

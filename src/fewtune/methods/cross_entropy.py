@@ -71,7 +71,7 @@ class CrossEntropyMethod(TunedMethod):
         encoder.embed(texts)
         depth = self.frozen_layers(encoder)
         if depth:
-            encoder.hidden(texts, depth)
+            encoder.prepare(texts, depth)
 
     def total_steps(self, material: Material) -> int:
         """Passes turned into steps."""
