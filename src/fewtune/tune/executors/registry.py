@@ -14,6 +14,7 @@ AUTO = "auto"
 _WHERE = {
     "serial": "serial:SerialExecutor",
     "forked": "forked:ForkedExecutor",
+    "stacked": "stacked:StackedExecutor",
     "ray": "ray:RayExecutor",
 }
 
@@ -47,10 +48,14 @@ def executor(name: str = AUTO, *, ray_address: str | None = None) -> Executor:
 
 
 def default_executor() -> Executor:
-    """Side by side on the cores where that is sound, else one after another."""
+    """In stacks on a GPU, side by side on the cores where that is sound, else one after another."""
+    from fewtune.backbones.precision import device
     from fewtune.tune.executors.forked import ForkedExecutor, can_fork
     from fewtune.tune.executors.serial import SerialExecutor
+    from fewtune.tune.executors.stacked import StackedExecutor
 
+    if device().type == "cuda":
+        return StackedExecutor()
     return ForkedExecutor() if can_fork() else SerialExecutor()
 
 
