@@ -1,0 +1,96 @@
+"""The machine's figures: every way is there, shares are shares, and nothing depends on how fast this machine is."""
+
+import json
+
+import pytest
+import torch
+
+from fewtune.backbones.load import load_encoder
+from fewtune.methods.lora import LoRA
+from fewtune.tune import bench
+from fewtune.tune.bench import Figures, Way
+
+
+@pytest.fixture(scope="module")
+def figures(tiny_encoder):
+    said = []
+    found = bench.measure(tiny_encoder, seconds=0.03, told=said.append)
+    assert len(said) == len(bench.plans(tiny_encoder)) + 2
+    return found
+
+
+def test_every_way_is_measured(figures, tiny_encoder):
+    ways = [(way.processes, way.threads, way.slots) for way in figures.ways]
+    assert ways == [(plan.processes, plan.threads, plan.slots) for plan in bench.plans(tiny_encoder)]
+    assert ways[0] == (1, 1, 1)
+    assert {slots for _, _, slots in ways} == {1, 2, 4, 8}
+
+
+def test_figures_are_sane(figures):
+    assert figures.peak_flops > 1e6
+    assert figures.forward_tokens_per_second > 0
+    assert figures.cache_gain >= 1
+    for way in figures.ways:
+        assert way.tokens_per_second > 0
+        assert 0 < figures.share(way) < 1
+        tokens_a_step = figures.batch_size * figures.tokens_a_text
+        assert way.tokens_per_second / way.steps_per_second == pytest.approx(tokens_a_step, rel=0.02)
+    assert figures.best.tokens_per_second == max(way.tokens_per_second for way in figures.ways)
+    assert figures.alone.slots == figures.alone.processes == 1
+
+
+def test_they_are_json(figures):
+    plain = json.loads(json.dumps(figures.to_json()))
+    assert plain["precision"] == "float32"
+    assert plain["device"] == "cpu"
+    assert plain["best_slots"] in (1, 2, 4, 8)
+    assert plain["best"]["title"] in [way["title"] for way in plain["ways"]]
+    assert all(0 < way["share_of_peak"] < 1 for way in plain["ways"])
+
+
+def figures_of(*ways):
+    return Figures("tiny", "cpu", "float32", 2, 16, 10.0, 1e9, 1e3, 1.0, 100.0, ways)
+
+
+def test_the_best_is_the_fastest_and_the_best_stack_that_of_one_process():
+    alone, side, stack = Way(1, 1, 1, 100.0, 1.0), Way(2, 1, 1, 180.0, 2.0), Way(1, 2, 4, 90.0, 1.0)
+    assert figures_of(alone, side, stack).best == side
+    assert figures_of(alone, side, stack).best_slots == 1
+    faster = Way(1, 2, 8, 150.0, 2.0)
+    assert figures_of(alone, side, stack, faster).best_slots == 8
+    assert figures_of(alone, side).share(side) == pytest.approx(180 * 100 / 1e9)
+
+
+def test_operations_are_those_of_the_live_layers(tiny_encoder):
+    """A layer of the tiny BERT: four square matrices of the attention, two of the feed-forward twice as wide."""
+    width = tiny_encoder.width
+    a_layer = 4 * width**2 + 2 * width * 2 * width
+    assert bench.flops_a_token(tiny_encoder, LoRA(layers=2)) == 4 * 2 * a_layer
+    assert bench.flops_a_token(tiny_encoder, LoRA(layers=1)) == 4 * a_layer
+
+
+def test_what_cannot_be_packed_is_not_stacked(tiny_folders):
+    encoder = load_encoder(tiny_folders("deberta"))
+    if encoder.first_position is not None:
+        pytest.skip("this DeBERTa can be packed")
+    assert {plan.slots for plan in bench.plans(encoder)} == {1}
+
+
+def test_rows_are_the_same_every_time_and_can_be_learned():
+    rows = bench.made_up_rows()
+    assert rows.fingerprint == bench.made_up_rows().fingerprint
+    assert len(set(rows.texts)) == len(rows)
+    assert set(rows.class_sizes.values()) == {bench.ROWS_A_CLASS}
+
+
+def test_threads_are_put_back(tiny_encoder):
+    before = torch.get_num_threads()
+    with bench._threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_call_is_timed_at_least_three_times():
+    calls = []
+    assert bench.best_seconds(lambda: calls.append(1), seconds=0.0) >= 0
+    assert len(calls) == 4  # one of them to warm up
