@@ -159,7 +159,7 @@ def as_keys(keys: list[bytes]) -> Keys:
 
 
 def _raw(value: torch.Tensor) -> bytes:
-    return value.view(torch.uint8).numpy().tobytes()
+    return value.view(torch.uint8).numpy().tobytes() if value.numel() else b""
 
 
 def _sum(*parts: bytes | bytearray) -> int:

@@ -59,8 +59,9 @@ class Shelf:
         """The records of those keys that are here and whole."""
         found = {}
         for key, (segment, place) in self._places(list(keys)).items():
-            with self._minding(segment):
-                found[key] = segment.read(place)
+            if segment.path.name in self._segments:
+                with self._minding(segment):
+                    found[key] = segment.read(place)
         return found
 
     def refresh(self) -> None:
