@@ -50,7 +50,7 @@ def fit(
     abstain: Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")] = 0.9,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     executor: Annotated[
-        str, typer.Option(help="Who carries out the runs: auto, serial, forked or ray. It changes no result.")
+        str, typer.Option(help="Who carries out the runs: auto, serial, forked, stacked or ray.")
     ] = "auto",
     ray_address: Annotated[
         str | None, typer.Option(help="HOST:PORT of a Ray cluster this machine belongs to, or auto.")
