@@ -95,6 +95,8 @@ class Frozen:
 
     def _batches(self, tokens: Sequence[Tokens]) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Rows of one length, and their [R, T] ids with copies of the first behind them."""
+        if self.model.training:  # dropout would be kept for good
+            self.model.eval()
         for rows in batches.of_one_length([len(ids) for ids in tokens], token_budget=TOKENS_PER_BATCH):
             length = len(tokens[rows[0]])
             least = TOKENS_PER_BATCH if self.device.type == "cuda" else LEAST_TOKENS + length - 1

@@ -104,7 +104,15 @@ def test_halves_left_by_killed_processes_are_swept_up_and_young_ones_left(opened
 
 @pytest.mark.parametrize(
     ("said", "meant"),
-    [("0", 0), ("512", 512), ("1k", 1024), ("500MB", 500 << 20), ("2 GB", 2 << 30), ("1.5GiB", 3 << 29), ("1t", 1 << 40)],
+    [
+        ("0", 0),
+        ("512", 512),
+        ("1k", 1024),
+        ("500MB", 500 << 20),
+        ("2 GB", 2 << 30),
+        ("1.5GiB", 3 << 29),
+        ("1t", 1 << 40),
+    ],
 )
 def test_sizes(said, meant):
     assert limits.parse_size(said) == meant
@@ -117,7 +125,8 @@ def test_what_is_no_size(said):
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KB"), (3 << 29, "1.5 GB"), (1 << 50, "1024.0 TB")]
+    ("count", "text"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KB"), (3 << 29, "1.5 GB"), (5 << 40, "5.0 TB")],
 )
 def test_sizes_shown(count, text):
     assert limits.shown(count) == text
