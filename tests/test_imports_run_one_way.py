@@ -25,6 +25,7 @@ ORDER = [
     "report",
     "fitting",
     "studying",
+    "searching",
     "auditing",
     "preparing",
     "splitting",

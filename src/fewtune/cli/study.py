@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fewtune.cli.study_grid import grid
+
 app = typer.Typer(
     name="study",
     help="Experiments on your rows: what makes a difference, judged on the same resamples.",
@@ -86,3 +88,6 @@ def formats(
         path = folder / "template.json"
         path.write_text(json.dumps(best["template"], ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         typer.echo(f"Use it: fewtune fit {file} --template {path}")
+
+
+app.command("grid")(grid)

@@ -89,13 +89,9 @@ def compare(
     differences = [sign * (a - b) for a, b in zip(scores_a, scores_b, strict=True)]
     cluster_N = cluster_index(groups, rows)
     difference_N = row_means(differences, held_out, rows)
+    variance, freedom = _variance(differences, difference_N, held_out, cluster_N)
     splits = len(differences)
-    drawn, freedom = cluster_variance(difference_N, cluster_N), len(np.unique(cluster_N)) - 1
-    variance, method = drawn, "paired t-test over rows"
-    if splits > 1:
-        corrected = correction(held_out, rows) * float(np.var([d.mean() for d in differences], ddof=1))
-        variance, freedom = max(corrected, drawn), splits - 1
-        method = f"corrected resampled t-test over {splits} splits"
+    method = f"corrected resampled t-test over {splits} splits" if splits > 1 else "paired t-test over rows"
     mean = float(np.concatenate(differences).mean())
     wins, losses = votes(difference_N, cluster_N)
     exact = 0.0
@@ -105,6 +101,29 @@ def compare(
     evidence = _Evidence(mean, variance, freedom, rows, len(np.unique(cluster_N)), exact, method)
     shares = all(scores.min() >= 0 and scores.max() <= 1 for scores in (*scores_a, *scores_b))
     return _conclude(evidence, level, bound=1.0 if shares else np.inf)
+
+
+def paired_error(
+    scores_a: Sequence[FloatArray],
+    scores_b: Sequence[FloatArray],
+    held_out: Sequence[IntArray],
+    *,
+    rows: int,
+    groups: Groups = None,
+) -> tuple[float, float]:
+    """A's mean advantage over B in row scores, and the corrected standard error that `compare` judges it by.
+
+    Parameters
+    ----------
+    scores_a, scores_b, held_out, groups : as `compare` has them; the splits may be the first few of a longer list.
+    rows : N, the number of rows in all, seen in these splits or not.
+    """
+    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    cluster_N = cluster_index(groups, rows)
+    difference_N = row_means(differences, held_out, rows)
+    variance, _ = _variance(differences, difference_N, held_out, cluster_N)
+    seen = len(np.unique(cluster_N[np.isfinite(difference_N)]))
+    return float(np.concatenate(differences).mean()), float(np.sqrt(max(variance, _least_variance(seen))))
 
 
 def compare_scores(
@@ -155,6 +174,24 @@ def votes(difference_N: FloatArray, cluster_N: IntArray) -> tuple[int, int]:
     return int((total_K > 1e-12).sum()), int((total_K < -1e-12).sum())
 
 
+def _variance(
+    differences: Sequence[FloatArray], difference_N: FloatArray, held_out: Sequence[IntArray], cluster_N: IntArray
+) -> tuple[float, int]:
+    """Of the mean difference, and its degrees of freedom: corrected for resampling, never below that of the rows."""
+    drawn, freedom = cluster_variance(difference_N, cluster_N), len(np.unique(cluster_N)) - 1
+    if len(differences) < 2:
+        return drawn, freedom
+    corrected = correction(held_out, len(cluster_N)) * float(np.var([d.mean() for d in differences], ddof=1))
+    return max(corrected, drawn), len(differences) - 1
+
+
+def _least_variance(clusters: int) -> float:
+    """Two candidates that agree on every row seen may differ on the next: as if two rows more had differed
+    (plus-four).
+    """
+    return 2 / (clusters + 4) / clusters
+
+
 @dataclass(frozen=True, slots=True)
 class _Evidence:
     mean: float
@@ -171,8 +208,7 @@ def _conclude(evidence: _Evidence, level: float, bound: float = np.inf) -> Compa
     """Join the t-test with the exact p: the standard error grows until both say the same."""
     mean, freedom, rows = evidence.mean, max(1, evidence.freedom), evidence.rows
     quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
-    # Two candidates that agree on every row seen may differ on the next: as if two rows more had differed (plus-four).
-    error = float(np.sqrt(max(evidence.variance, 2 / (evidence.clusters + 4) / evidence.clusters)))
+    error = float(np.sqrt(max(evidence.variance, _least_variance(evidence.clusters))))
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
     if evidence.exact > p:
         p = evidence.exact
@@ -196,4 +232,4 @@ def _conclude(evidence: _Evidence, level: float, bound: float = np.inf) -> Compa
     )
 
 
-__all__ = ["Comparison", "Verdict", "compare", "compare_scores", "constant_scores"]
+__all__ = ["Comparison", "Verdict", "compare", "compare_scores", "constant_scores", "paired_error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import signal
 import subprocess
@@ -27,12 +28,16 @@ from fewtune.tune.executors.one_run import carry_out_here
 from fewtune.tune.executors.ray import RayExecutor, grouped
 from fewtune.tune.run import Run, carry_out
 
-pytest.importorskip("ray", reason="ray is not installed: pip install 'fewtune[ray]'")
+# Not `importorskip`: Ray reads its environment when it is imported, which is the executor's to prepare.
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("ray is not installed: pip install 'fewtune[ray]'", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def shared():
     executor = RayExecutor(workers=2)
+    # Workers cannot import this file, as they can a module that is installed.
+    executor.ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield executor
     executor.close()
 
@@ -72,14 +77,16 @@ class Fatal(Majority):
 
 @dataclass(frozen=True)
 class Frail(Majority):
-    """Kills the first process it runs in, leaving a mark."""
+    """Kills the first worker it runs in, leaving a mark."""
 
+    parent: int = 0
     mark: str = ""
 
     def fit(self, material: Material) -> Fitted:
         """Die once."""
-        with contextlib.suppress(FileExistsError), Path(self.mark).open("x"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if os.getpid() != self.parent:
+            with contextlib.suppress(FileExistsError), Path(self.mark).open("x"):
+                os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(material)
 
 
@@ -93,7 +100,7 @@ class Failing(Majority):
 
 
 def test_a_worker_that_dies_costs_only_its_run_which_is_done_again(shared, context, tmp_path):
-    plan = plan_of(context, Frail(str(tmp_path / "mark")), Probe())
+    plan = plan_of(context, Frail(parent=os.getpid(), mark=str(tmp_path / "mark")), Probe())
     done = dict(shared.execute(plan, context))
     assert (tmp_path / "mark").exists(), "nobody died: the test shows nothing"
     assert sorted(done) == list(range(len(plan)))
@@ -164,12 +171,16 @@ def test_runs_that_share_are_grouped_and_none_is_forgotten(context):
 
 def test_a_group_that_dies_costs_the_runs_it_had_not_finished(context, tmp_path):
     """Several runs a worker: those before the deadly one stand, those after it are done again, alone."""
-    executor = RayExecutor(workers=1, within="forked")
-    plan = plan_of(context, Frail(str(tmp_path / "mark")), repeats=2)
+    plan = [*plan_of(context, Majority()), *plan_of(context, Frail(parent=os.getpid(), mark=str(tmp_path / "mark")))]
+    executor = RayExecutor(workers=1, group=3)
     try:
-        done = [place for place, _ in executor.execute(plan, context)]
+        done = dict(executor.execute(plan, context))
     finally:
         executor.close()
+    assert (tmp_path / "mark").exists(), "nobody died: the test shows nothing"
+    assert list(done)[:3] == [0, 1, 2]
+    for place, outcome in done.items():
+        same(outcome, carry_out(plan[place], context))
     assert sorted(done) == list(range(len(plan)))
 
 

@@ -76,8 +76,9 @@ class RayExecutor(Executor):
         without that a cluster of this machine's cores is started, and stopped by `close`.
     workers : processes at a time; a core each, or a share of a GPU each, until all are taken when not given.
     gpus : GPUs a worker asks for, where this process computes on one; 0.5 puts two workers on each.
-    within : the executor inside a worker, by name: `serial`, one run a group; another gets groups of runs that share
-        a backbone and a kind of method. By default `stacked` on GPUs where there is one, else `serial`.
+    within : the executor inside a worker, by name; by default `stacked` on GPUs where there is one, else `serial`.
+    group : runs that a worker is given at a time, which share a backbone and a kind of method; by default one where
+        they are carried out one after another, and each worker's share of the plan where they are stacked.
 
     Raises
     ------
@@ -92,9 +93,10 @@ class RayExecutor(Executor):
         workers: int | None = None,
         gpus: float = 1.0,
         within: str | None = None,
+        group: int | None = None,
     ) -> None:
         self.ray = ray(address)
-        self.address, self.workers, self.gpus, self.within = address, workers, gpus, within
+        self.address, self.workers, self.gpus, self.within, self.group = address, workers, gpus, within, group
         self._cluster: Cluster | None = None
         self._hands: list[_Hand] = []
         self._opened: Context | None = None
@@ -112,8 +114,8 @@ class RayExecutor(Executor):
                 run.recipe.method.warm(context.encoders[run.recipe.backbone], context.texts(run.recipe))
         self._join()
         count = self._count(len(plan))
-        size = 1 if self._within() == "serial" else min(LARGEST_GROUP, -(-len(plan) // count))
-        groups = grouped(plan, size)
+        share = 1 if self._within() == "serial" else min(LARGEST_GROUP, -(-len(plan) // count))
+        groups = grouped(plan, self.group or share)
         state = _Plan(plan, context, deque(groups), left=set(range(len(plan))))
         self._pack(context)
         try:

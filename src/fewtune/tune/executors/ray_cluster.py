@@ -6,16 +6,16 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fewtune.errors import MissingExtra, UsageError
+from fewtune.errors import FewtuneError, MissingExtra, UsageError
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
-LOOPBACK = "127.0.0.1"
 # Read when Ray is imported and by every process it starts. Usage statistics are sent to Ray's makers unless refused;
 # metrics are for a dashboard that is not there.
 ENVIRONMENT = {
@@ -43,9 +43,9 @@ _connection = _Connection()
 def ray(address: str | None = None) -> Any:
     """The library, made ready for a cluster at `address` or one of our own. Raises MissingExtra."""
     os.environ.update(ENVIRONMENT)
-    if _resolved(address) == LOCAL and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+    if _resolved(address) == LOCAL and "ray" not in sys.modules and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         # Whoever can speak to Ray can run any code: a cluster of our own asks for a token that only its processes
-        # know. Ray reads it when it is imported; its own would be written to the person's home.
+        # know. Ray reads it when it is imported, so a program that has done so before goes by what it has said there.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
@@ -104,16 +104,22 @@ class Cluster:
 
 def _start(library: Any, cores: int) -> str:
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets in it have at most 107 letters
-    with _unset(ADDRESS):
-        library.init(
-            address=LOCAL,
-            num_cpus=cores,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _node_ip_address=LOOPBACK,
-            _temp_dir=folder,
-        )
+    try:
+        with _unset(ADDRESS):
+            library.init(
+                address=LOCAL,
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=folder,
+            )
+    except Exception as error:
+        _undo(library)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise FewtuneError(
+            f"Ray could not be started on this machine ({_short(error)}). Take another --executor."
+        ) from error
     return folder
 
 
@@ -126,13 +132,20 @@ def _join(library: Any, address: str) -> None:
     try:
         library.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # Ray raises half a dozen kinds; each means: not to be joined
-        with contextlib.suppress(Exception):
-            library.shutdown()
-        said = " ".join(str(error).split())
+        _undo(library)
         raise UsageError(
-            f"No Ray cluster could be joined at {address} ({type(error).__name__}: {said[:200]}). "
+            f"No Ray cluster could be joined at {address} ({_short(error)}). "
             "Check that it runs and that this machine belongs to it: ray start --address HOST:PORT."
         ) from error
+
+
+def _undo(library: Any) -> None:
+    with contextlib.suppress(Exception):
+        library.shutdown()
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,79 @@
+"""What `fewtune study grid` found, in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fewtune.report.formats_table import STYLES
+from fewtune.report.terminal import plain
+from fewtune.study.grid import shown
+
+
+def grid_table(found: Mapping[str, Any]) -> RenderableType:
+    """Every candidate, the best first; `*` marks the one to take. Then what was dropped, and the cautions."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in found["grid"]:
+        table.add_column(plain(name), overflow="fold")
+    for heading in ("Accuracy", "95 % interval", "Points", "Against default"):
+        table.add_column(heading, justify="left" if heading == "Against default" else "right", no_wrap=True)
+    for place in _order(found):
+        table.add_row(*_row(found, place))
+    lines = [plain(found["sentence"], "bold"), plain(found["choosing"]["sentence"]), plain(_how(found))]
+    return Group(table, Text(), *lines)
+
+
+def _order(found: Mapping[str, Any]) -> list[int]:
+    """Those judged to the end before those dropped, each by accuracy."""
+    every = found["candidates"]
+
+    def rank(place: int) -> tuple[int, float]:
+        accuracy = every[place]["accuracy"]
+        return -every[place]["splits"], 0.0 if accuracy is None else -accuracy["mean"]
+
+    return sorted(range(len(every)), key=rank)
+
+
+def _row(found: Mapping[str, Any], place: int) -> list[Text]:
+    one = found["candidates"][place]
+    accuracy, against = one["accuracy"], one["against_default"]
+    verdict = "the default" if place == 0 else "" if against is None else against["verdict"]
+    if one["dropped"] is not None:
+        verdict = "its loss diverged" if one["dropped"]["reason"] else f"dropped after {one['splits']} splits"
+    return [
+        plain("*" if place == found["take"] else " "),
+        *[plain(shown(value)) for value in one["settings"].values()],
+        plain("–" if accuracy is None else f"{100 * accuracy['mean']:.1f} %"),
+        plain("" if accuracy is None else f"{100 * accuracy['low']:.1f}-{100 * accuracy['high']:.1f}"),
+        plain("" if against is None else f"{100 * against['difference']:+.1f}"),
+        plain(verdict, "dim" if one["dropped"] is not None else STYLES.get(verdict, "")),
+    ]
+
+
+def _how(found: Mapping[str, Any]) -> str:
+    every = found["candidates"]
+    said = [
+        f"Each verdict is made at {100 * found['level']:.1f} %: chance alone calls any setting better or worse in at "
+        "most one grid of twenty."
+    ]
+    if dropped := sum(one["dropped"] is not None for one in every):
+        saved = found["runs_of_all"] - found["runs"]
+        said.append(
+            f"{dropped} of {len(every)} were dropped on the way, and {saved} of {found['runs_of_all']} runs saved; "
+            f"the truly best one is dropped with a probability of at most {100 * found['risk']:g} %."
+        )
+    if found["unfinished"]:
+        said.append(
+            f"The budget was spent after {found['splits_judged']} of {found['splits']} splits: the same command with a "
+            "larger one goes on."
+        )
+    return " ".join(said)
+
+
+__all__ = ["grid_table"]

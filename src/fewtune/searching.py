@@ -1,0 +1,97 @@
+"""Searches over settings, end to end: rows in, what was found out, every run kept on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fewtune.data.base import Dataset
+from fewtune.errors import UsageError
+from fewtune.fitting import laid_out
+from fewtune.methods.registry import method_class
+from fewtune.report.result import hardware, versions
+from fewtune.study import grid
+from fewtune.study.budget import BudgetSpent
+from fewtune.study.halving import MARGIN, RISK
+from fewtune.study.progress import Progress
+from fewtune.study.settings import Settings
+
+FORMAT = 1
+RESULT = "grid.json"
+
+
+def study_grid(
+    dataset: Dataset,
+    method: str,
+    choices: Mapping[str, Sequence[Any]],
+    settings: Settings | None = None,
+    *,
+    unlabelled: tuple[str, ...] = (),
+    halving: bool = True,
+    margin: float = MARGIN,
+    risk: float = RISK,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Judge every combination of a method's settings on one dataset, against the method's default.
+
+    Parameters
+    ----------
+    method : its name.
+    choices : values of each setting, such as `{"rate": (1e-3, 3e-3), "rank": (4, 8)}`.
+    settings : backbone (the first), folds, budget, executor, folder and the rest.
+    halving : whether candidates clearly behind are judged no further.
+    margin, risk : a difference within which nobody is dropped, and the largest probability that the truly best one is.
+
+    Returns
+    -------
+    dict
+        What `grid.json` holds, which is written where `settings.out` is given.
+
+    Raises
+    ------
+    DataError, UsageError : rows that make no task, settings the method has not, no time for even the first splits.
+    TrainingDiverged : the loss of every candidate did.
+    """
+    settings, progress = settings or Settings(), progress or Progress()
+    if not 0 <= margin < 1:
+        raise UsageError(f"--margin is a difference in accuracy from 0 to below 1, such as 0.01, not {margin:g}.")
+    if not 0 < risk < 1:
+        raise UsageError(f"--risk is a probability between 0 and 1, such as 0.05, not {risk:g}.")
+    if method_class(method).uses_unlabelled and not unlabelled:
+        raise UsageError(f"{method} learns from texts without labels: give some with --unlabelled.")
+    settings = replace(settings, methods=(method,), backbones=settings.backbones[:1])
+    tried = grid.candidates(method, choices, backbone=settings.backbones[0], template=settings.template)
+    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, _):
+        try:
+            judged = grid.judge(evaluator, tried, halving=halving, margin=margin, risk=risk)
+        except BudgetSpent as spent:
+            raise UsageError(
+                "The budget was spent before every setting had been judged on the first splits. What is finished is "
+                "kept where --out was given: the same command with a larger --budget goes on from there."
+            ) from spent
+        found: dict[str, Any] = {
+            "format": FORMAT,
+            "study": "grid",
+            "source": dataset.source,
+            "data": dataset.fingerprint,
+            "rows": len(dataset),
+            "classes": len(dataset.classes),
+            "method": method,
+            "backbone": settings.backbones[0],
+            "grid": {name: list(values) for name, values in choices.items()},
+            "halving": halving,
+            "splits": len(evaluator.splits),
+            "seed": settings.seed,
+            "versions": versions(),
+            "hardware": hardware(),
+            **grid.to_json(judged),
+        }
+        found = json.loads(json.dumps(found))  # lists for tuples: what is given back is what is read again
+        if evaluator.store is not None:
+            evaluator.store.write_json(RESULT, found)
+    return found
+
+
+__all__ = ["study_grid"]
