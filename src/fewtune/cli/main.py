@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from fewtune.cli import bench, check, convert, fit, predict, prepare, report, runs, split, study
+from fewtune.cli import bench, cache, check, convert, fit, predict, prepare, report, runs, split, study
 
 INTERRUPTED = 130
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("bench")(bench.bench)
+app.command("cache")(cache.cache)
 app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("fit")(fit.fit)
