@@ -105,3 +105,25 @@ def test_a_class_without_rows_is_never_predicted():
     vectors, labels = rows_of(30, 16, 3)
     probs = fit_head(vectors, labels * 2, 7, strength=1.0).predict_proba(vectors)
     assert probs[:, [1, 3, 5, 6]].max() < 1e-9
+
+
+def test_the_weight_of_class_names_can_be_set(tiny_encoder):
+    """Far heavier names pull the head to where the names are; None is the rule."""
+    from fewtune.data.splits import repeated_folds
+    from fewtune.methods.class_names import weight
+    from fewtune.methods.probe import Probe
+    from fewtune.recipe import Recipe
+    from fewtune.testing.toys import toy_dataset
+    from fewtune.tune.run import Context, Run, carry_out
+
+    context = Context(toy_dataset(8), {"default": tiny_encoder})
+    split = repeated_folds(context.labels.tolist(), folds=4, seed=0)[0]
+
+    def probs(name_weight):
+        method = Probe(strengths=(10.0,), name_weight=name_weight)
+        return carry_out(Run(Recipe(method), split.train, split.test, 0), context).probs
+
+    rule = weight(len(split.train), 3)
+    assert np.array_equal(probs(None), probs(rule))
+    if "with class names" in carry_out(Run(Recipe(Probe()), split.train, split.test, 0), context).notes[0]:
+        assert not np.array_equal(probs(None), probs(5.0))
