@@ -36,7 +36,7 @@ def grid(
     repeats: Annotated[int | None, typer.Option(help="Times the folds are dealt anew.")] = None,
     seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
     executor: Annotated[
-        str, typer.Option(help="Who carries out the runs: auto, serial, forked or ray. It changes no result.")
+        str, typer.Option(help="Who carries out the runs: auto, serial, forked, stacked or ray.")
     ] = "auto",
     ray_address: Annotated[
         str | None, typer.Option(help="HOST:PORT of a Ray cluster this machine belongs to, or auto.")
