@@ -18,6 +18,7 @@ if [ ! -d "$DATA" ]; then
     echo "Give the folder of the few-shot sets (SET/ROWS-DRAW/train.csv, SET/test.csv): make bench DATA=folder"
     exit 0
 fi
+"$BIN/python" benchmarks/audit/scale.py --data "$DATA"
 for rows in $ROWS; do
     for set in $SETS; do
         for draw in $DRAWS; do

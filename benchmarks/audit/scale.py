@@ -199,7 +199,7 @@ def save(results: list[dict], out: Path, name: str) -> None:
         times = math.log(last["rows"] / before["rows"])
         slope = round(math.log(last["cpu_seconds"] / before["cpu_seconds"]) / times, 2)
         print(f"exponent of processor time between the last two: {slope}")
-    plain = {"bar": BAR, "exponent": slope, "command": " ".join(["scale.py", *sys.argv[1:]]), "runs": results}
+    plain = {"bar": BAR, "exponent": slope, "runs": results}
     (out / f"{name}.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     draw(results, out / f"{name}.svg")
 
