@@ -37,3 +37,6 @@ for design in given exchangeable; do
 done
 "$BIN/python" benchmarks/fewshot/believe.py --part shuffled --data "$DATA" \
     --out benchmarks/fewshot/results/shuffled.json
+
+# The engine: LoRA grids against Trainer + PEFT, probe sweeps, scaling, padding, and a GPU where there is one.
+BIN=$BIN DATA=$DATA bash benchmarks/engine/run.sh
