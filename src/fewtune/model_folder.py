@@ -7,6 +7,7 @@ temperature). Safetensors only: a pickle among the weights is refused.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -69,21 +70,44 @@ def save(model: Model, encoder: Encoder | None, folder: Path) -> None:
     from safetensors import SafetensorError
 
     folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder} is a file, where a model would be a folder. Name a new one.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).exists():
         raise StoreError(f"{folder} holds other files, which saving a model there would delete. Name a new folder.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary, replaced = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     with advising(folder.parent):
-        shutil.rmtree(temporary, ignore_errors=True)
+        _sweep(folder)
         temporary.mkdir(parents=True)
         try:
             try:
                 _write(model, encoder, temporary)
             except SafetensorError as error:
                 raise OSError(str(error)) from error
-            shutil.rmtree(folder, ignore_errors=True)
+            # Deleted file by file, a kill would leave something that is neither a model nor to be written over.
+            if folder.exists():
+                folder.replace(replaced)
             temporary.replace(folder)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            for rest in (temporary, replaced):
+                shutil.rmtree(rest, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed processes left beside `folder` while they were saving it; a running one's is its own."""
+    for rest in folder.parent.glob(f".{glob.escape(folder.name)}.*.*"):
+        _, process, end = rest.name.rsplit(".", 2)
+        if end in ("tmp", "old") and process.isdigit() and not _running(int(process)):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _running(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:

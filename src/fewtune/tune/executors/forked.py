@@ -116,17 +116,21 @@ def can_fork() -> bool:
 def _start(plan: Sequence[Run], context: Context) -> _Worker:
     forking = multiprocessing.get_context("fork")
     mine, theirs = forking.Pipe()
-    process = forking.Process(target=_work, args=(theirs, mine, plan, context), daemon=True)
+    process = forking.Process(target=_work, args=(theirs, mine, os.getpid(), plan, context), daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, mine)
 
 
-def _work(pipe: Connection, parents_end: Connection, plan: Sequence[Run], context: Context) -> None:
+def _work(pipe: Connection, parents_end: Connection, parent: int, plan: Sequence[Run], context: Context) -> None:
+    def stop_if_orphaned() -> None:
+        if os.getppid() != parent:  # killed: nobody will hear of this run, and the same command may be at it again
+            os._exit(1)
+
     parents_end.close()
     with one_thread(), contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         while (place := pipe.recv()) is not None:
-            pipe.send(answer(plan[place], context))
+            pipe.send(answer(plan[place], context, stop_if_orphaned))
 
 
 def _receive(worker: _Worker) -> Outcome | None:

@@ -52,10 +52,10 @@ def carry_out_here(run: Run, context: Context, tick: Tick | None) -> Outcome:
         return carry_out(run, context, tick=tick)
 
 
-def answer(run: Run, context: Context) -> Outcome | Refusal:
+def answer(run: Run, context: Context, tick: Tick | None = None) -> Outcome | Refusal:
     """The outcome, or why there is none."""
     try:
-        return carry_out(run, context)
+        return carry_out(run, context, tick=tick)
     except FewtuneError as error:
         return Refusal.of(error)
 
