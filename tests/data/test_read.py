@@ -375,7 +375,7 @@ def archive():
         ("a.csv", b"text,label\n,a\n ,b\n", EmptyData, "No row has text"),
         ("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), UnreadableFile, "PNG"),
         ("a.csv", archive(), UnreadableFile, "zip"),
-        ("a.csv", gzip.compress(b"text,label\n"), UnreadableFile, "gzip"),
+        ("a.csv", gzip.compress(b"text,label\n", mtime=0), UnreadableFile, "gzip"),
         ("a.csv", pickle.dumps({"text": ["a"]}), UnreadableFile, "pickle"),
         ("a.pkl", b"anything", UnreadableFile, "pickle"),
         ("a.xls", b"anything", UnreadableFile, "xlsx"),
