@@ -24,6 +24,7 @@ from fewtune.methods.majority import Majority
 from fewtune.methods.probe import Probe
 from fewtune.recipe import Recipe
 from fewtune.testing.executors import ExecutorContract, same, toy_context
+from fewtune.testing.toys import toy_dataset
 from fewtune.tune.executors.one_run import carry_out_here
 from fewtune.tune.executors.ray import RayExecutor, grouped
 from fewtune.tune.run import Run, carry_out
@@ -45,6 +46,14 @@ def shared():
 @pytest.fixture
 def context(tiny_encoder):
     return toy_context(tiny_encoder)
+
+
+@pytest.fixture
+def toys_csv(tmp_path):
+    toys = toy_dataset(8)
+    rows = [f"{text},{label}" for text, label in zip(toys.texts, toys.labels, strict=True)]
+    (tmp_path / "toys.csv").write_text("\n".join(["text,label", *rows, ""]))
+    return tmp_path / "toys.csv"
 
 
 def plan_of(context, *methods, repeats=1):
@@ -169,27 +178,52 @@ def test_runs_that_share_are_grouped_and_none_is_forgotten(context):
     assert grouped(plan, 4) == [[0, 1, 2], [3, 4, 5, 6], [7, 8], [9, 10, 11]]
 
 
-def test_a_group_that_dies_costs_the_runs_it_had_not_finished(context, tmp_path):
+def test_a_group_that_dies_costs_the_runs_it_had_not_finished(shared, context, tmp_path, monkeypatch):
     """Several runs a worker: those before the deadly one stand, those after it are done again, alone."""
     plan = [*plan_of(context, Majority()), *plan_of(context, Frail(parent=os.getpid(), mark=str(tmp_path / "mark")))]
-    executor = RayExecutor(workers=1, group=3)
-    try:
-        done = dict(executor.execute(plan, context))
-    finally:
-        executor.close()
+    monkeypatch.setattr(shared, "group", 3)
+    done = dict(shared.execute(plan, context))
     assert (tmp_path / "mark").exists(), "nobody died: the test shows nothing"
-    assert list(done)[:3] == [0, 1, 2]
     for place, outcome in done.items():
         same(outcome, carry_out(plan[place], context))
     assert sorted(done) == list(range(len(plan)))
 
 
-def test_an_address_nobody_answers_at_is_said():
-    with pytest.raises(UsageError, match="ray start --address"):
-        RayExecutor("ray://nowhere:10001")._join()
-    if not sys.modules["ray"].is_initialized():
-        with pytest.raises(UsageError, match="No Ray cluster"):
-            RayExecutor("127.0.0.1:1")._join()
+def test_a_cluster_whose_cores_are_all_taken_is_not_waited_for(shared, context, monkeypatch):
+    plan = plan_of(context, Probe())
+    list(shared.execute(plan, context))  # its two workers stay, and hold both cores
+    monkeypatch.setattr("fewtune.tune.executors.ray.PATIENCE_SECONDS", 1.0)
+    other = RayExecutor()
+    try:
+        done = dict(other.execute(plan, context))
+    finally:
+        other.close()
+    assert shared.ray.is_initialized(), "closing one does not close the other"
+    for place, outcome in done.items():
+        same(outcome, carry_out_here(plan[place], context, None))
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_one_cluster_at_a_time(shared, context):
+    plan = plan_of(context, Probe())
+    list(shared.execute(plan, context))
+    with pytest.raises(UsageError, match="already uses the Ray cluster"):
+        list(RayExecutor("elsewhere:6379").execute(plan, context))
+
+
+def test_an_address_nobody_answers_at_is_said(toys_csv):
+    """As a person meets it, in a process of its own: this one may be connected."""
+    for address, said in (
+        ("ray://nowhere:10001", "client addresses"),
+        ("127.0.0.1:1", "No Ray cluster could be joined"),
+        ("nonsense", "No Ray cluster could be joined"),
+    ):
+        command = [sys.executable, "-m", "fewtune.cli.main", "fit", str(toys_csv), "--method", "probe"]
+        command += ["--executor", "ray", "--ray-address", address, "--out", str(toys_csv.parent / "out")]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.returncode == 2, answer.stderr
+        assert said in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
@@ -199,7 +233,8 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
 
 
 LONG = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from fewtune.backbones.load import load_encoder
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.top_layers import TopLayers
@@ -221,7 +256,12 @@ list(executor.execute(plan, context, tick=tick))
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+AT_ONCE = pytest.param(
+    signal.SIGKILL, id="kill -9", marks=pytest.mark.slow
+)  # Ray's helpers take half a minute to see it
+
+
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGINT, id="Ctrl-C"), AT_ONCE])
 def test_nothing_outlives_the_command(tiny_folders, end):
     """Whatever ends it, also without a word: a cluster we started goes with us."""
     command = [sys.executable, "-c", LONG, str(tiny_folders("bert"))]
@@ -237,7 +277,7 @@ def test_nothing_outlives_the_command(tiny_folders, end):
         else:
             process.kill()
         process.wait()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=300)  # Ray's own helpers look for their parent every few seconds
     assert not alive
 
 

@@ -36,7 +36,8 @@ MOST_DEATHS = 1
 MOST_STILLBORN = 3
 """Workers that may die before they stand ready, one after another, before no more are started."""
 PATIENCE_SECONDS = 120.0
-"""A cluster whose cores are all taken gives no worker: after so long without one this process does a run itself."""
+"""A cluster whose cores are all taken gives no worker: after so long without one this process does run after run
+itself, until it hears of one."""
 LARGEST_GROUP = 64
 
 
@@ -64,7 +65,7 @@ class _Plan:
     left: set[int] = field(default_factory=set)
     stillborn: int = 0
     heard: float = field(default_factory=time.monotonic)
-    """When a worker was last known to be at it."""
+    """When a worker last said something."""
 
 
 class RayExecutor(Executor):
@@ -193,7 +194,6 @@ class RayExecutor(Executor):
             if (place := self._own_share(state)) is not None:
                 state.left.remove(place)
                 yield place, carry_out_here(state.runs[place], state.context, tick)
-                state.heard = time.monotonic()
             if tick is not None:
                 tick()
 

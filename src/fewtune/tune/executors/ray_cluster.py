@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from fewtune.errors import FewtuneError, MissingExtra, UsageError
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
+KNOCK_SECONDS = 10.0
 # Read when Ray is imported and by every process it starts. Usage statistics are sent to Ray's makers unless refused;
 # metrics are for a dashboard that is not there.
 ENVIRONMENT = {
@@ -77,13 +79,16 @@ class Cluster:
     def __init__(self, address: str | None, *, cores: int) -> None:
         self.ray = ray(address)
         self._held = not self.ray.is_initialized() or _connection.holders > 0
-        if not self.ray.is_initialized():
-            place = _resolved(address)
-            if place == LOCAL:
-                _connection.folder = _start(self.ray, cores)
-            else:
-                _join(self.ray, place)
-                _connection.folder = None
+        place = _resolved(address)
+        if self.ray.is_initialized():
+            _check_same(self.ray, place)
+        elif place == LOCAL:
+            _hush(self.ray)
+            _connection.folder = _start(self.ray, cores)
+        else:
+            _hush(self.ray)
+            _join(self.ray, place)
+            _connection.folder = None
         _connection.holders += self._held
 
     def leave(self) -> None:
@@ -130,6 +135,8 @@ def _join(library: Any, address: str) -> None:
             "(ray start --address HOST:PORT) and give --ray-address HOST:PORT."
         )
     try:
+        if address != "auto":
+            _knock(address)
         library.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # Ray raises half a dozen kinds; each means: not to be joined
         _undo(library)
@@ -137,6 +144,31 @@ def _join(library: Any, address: str) -> None:
             f"No Ray cluster could be joined at {address} ({_short(error)}). "
             "Check that it runs and that this machine belongs to it: ray start --address HOST:PORT."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Whether anybody answers there at all: Ray itself would go on asking for minutes."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS):
+        pass
+
+
+def _check_same(library: Any, address: str) -> None:
+    """A process speaks to one cluster at a time."""
+    here = library.get_runtime_context().gcs_address
+    if address not in (LOCAL, "auto", here):
+        raise UsageError(
+            f"This program already uses the Ray cluster at {here}, so it cannot join {address} as well. "
+            "Leave the address out, or end that connection first: ray.shutdown()."
+        )
+
+
+def _hush(library: Any) -> None:
+    """Ray prints the log of a machine that was lost, whatever `log_to_driver` says, on standard output: that is for
+    results alone. What was lost is done again, so there is nothing to say.
+    """
+    with contextlib.suppress(AttributeError):
+        library._private.worker.print_to_stdstream = lambda *_args, **_options: None
 
 
 def _undo(library: Any) -> None:
