@@ -37,7 +37,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     template : Template, name of a layout, path, or None
         How a text is put to the backbone; see `fewtune.data.templates`.
     executor : str
-        Who carries out the runs: `auto`, `serial`, `forked`, `stacked` or `ray`: how long a fit takes, not what is fitted.
+        Who carries out the runs: `auto`, `serial`, `forked`, `stacked` or `ray`. How long a fit takes depends on it,
+        what is fitted does not.
     ray_address : str or None
         Of a Ray cluster, for `executor="ray"`; one of this machine's cores is started when not given.
     abstain : float
