@@ -28,7 +28,7 @@ Block = tuple[Sequence[int], Sequence[torch.Tensor]]
 Compute = Callable[[Sequence[Tokens]], Iterator[Block]]
 Told = Callable[[int], None]
 
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 32 << 20
 """So much is gathered before it is written: what a kill can cost, and the size of a segment."""
 WORTH_BYTES = 1 << 20
 WORTH_SECONDS = 0.5
