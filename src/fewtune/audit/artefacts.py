@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewtune.audit.base import Check, Finding, Ground, Need, named
-from fewtune.audit.chance import CERTAIN, by_tree, one_of_each, telling
 from fewtune.audit.spelling import normalise
+from fewtune.audit.telling import CERTAIN, by_tree, one_of_each, telling
 
 PRECISE = 0.95
 COMMON = 0.25

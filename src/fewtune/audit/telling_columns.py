@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewtune.audit.base import Check, Finding, Ground, Need, Severity, named
-from fewtune.audit.chance import CERTAIN, Telling, by_tree, by_value, one_of_each, telling
+from fewtune.audit.telling import CERTAIN, Telling, by_tree, by_value, one_of_each, telling
 
 Cell = str | None
 Role = Literal["group", "values", "code", "number", "time", "order", "label"]
