@@ -34,6 +34,7 @@ def test_few_rows_are_a_warning_with_the_rows_it_takes():
     assert first.severity == "warning"
     assert first.numbers["half_width"] == pytest.approx(half_width(0.8, 40 * 0.8), abs=1e-3)
     needed = first.numbers["rows_needed"]
+    assert "40 independent rows tell an accuracy to ±13 points; for ±5 points it takes" in first.what
     assert half_width(first.numbers["accuracy"], needed * 0.8) <= 0.05 < half_width(0.8, (needed - 3) * 0.8)
 
 
@@ -57,13 +58,15 @@ def test_better_models_need_fewer_rows():
 def test_without_a_model_it_is_assumed_and_said_so():
     classes = next(f for f in Sufficiency().run(ground(300)) if "recall" in f.what)
     assert classes.numbers["measured"] is False
-    assert {one["recall"] for one in classes.numbers["classes"]} == {0.8}
+    assert {one["assumed_recall"] for one in classes.numbers["classes"]} == {0.8}
 
 
 def test_copies_count_once():
     data = rows_of([("the same words over and over", "a")] * 50 + [(f"text {n}", "b") for n in range(10)])
     first, *_ = Sufficiency().run(Ground(data))
     assert first.numbers["rows"] == 11
+    classes = next(f for f in Sufficiency().run(Ground(data)) if "recall" in f.what)
+    assert {one["class"]: one["rows"] for one in classes.numbers["classes"]} == {"a": 1, "b": 10}
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(30, "warning"), (150, "note")])

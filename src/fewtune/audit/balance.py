@@ -32,8 +32,7 @@ class Balance(Check):
         largest, smallest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
         share, ratio = sizes[largest] / len(ground.train), sizes[largest] / sizes[smallest]
         numbers: dict[str, Value] = {"sizes": sizes, "largest_share": round(share, 4), "ratio": round(ratio, 2)}
-        independent = _independent(ground)
-        rare = {name: count for name, count in independent.items() if count < RARE}
+        rare = {name: count for name, count in independent(ground).items() if count < RARE}
         if rare:
             listed = ", ".join(f"{name!r} ({count})" for name, count in list(rare.items())[:NAMED])
             yield Finding(
@@ -63,8 +62,8 @@ class Balance(Check):
             )
 
 
-def _independent(ground: Ground) -> dict[str, int]:
-    """Groups each class is found in, rarest first."""
+def independent(ground: Ground) -> dict[str, int]:
+    """How many groups each class is found in, the rarest first: copies and rows of one group count once."""
     found: dict[str, set[int]] = {name: set() for name in ground.train.classes}
     for example, group in zip(ground.train.examples, ground.groups, strict=True):
         if example.label is not None:

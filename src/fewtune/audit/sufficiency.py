@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fewtune.audit.balance import independent
 from fewtune.audit.base import Check, Finding, Ground, Need, Value
 from fewtune.chance import (
     cross_validation_effect,
@@ -20,6 +21,7 @@ from fewtune.chance import (
     rows_for_half_width,
     smallest_gain,
 )
+from fewtune.data.clean.base import counted
 
 WIDTH = 0.05
 GAIN = 0.03
@@ -59,6 +61,11 @@ class Sufficiency(Check):
         yield from _test(ground, accuracy)
 
 
+def points(share: float) -> str:
+    """A difference of shares: `3 points`, never `3 %`, which could be a share of what is."""
+    return counted(round(100 * share), "point")
+
+
 def _accuracy(ground: Ground) -> float:
     if not ground.has("predictions"):
         return ASSUMED
@@ -73,7 +80,8 @@ def _score(rows: int, accuracy: float, width: float) -> Iterator[Finding]:
     yield Finding(
         Sufficiency.name,
         "warning",
-        f"{rows} independent rows tell an accuracy to ±{width:.0%}; for ±{WIDTH:.0%} it takes about {needed}.",
+        f"{counted(rows, 'independent row')} {'tells' if rows == 1 else 'tell'} an accuracy to ±{points(width)}; for "
+        f"±{points(WIDTH)} it takes about {needed:,}.",
         "With so few rows almost every method looks like every other, and the best one found is mostly luck.",
         "Label more rows before choosing between methods; `fewtune fit` draws the learning curve that says what more "
         "rows would bring.",
@@ -91,7 +99,7 @@ def _classes(ground: Ground, effect: float) -> Iterator[Finding]:
             {
                 "class": name,
                 "rows": rows,
-                "recall": round(recall, 4),
+                "recall" if ground.has("predictions") else "assumed_recall": round(recall, 4),
                 "half_width": round(width, 4),
                 "rows_needed": needed,
             }
@@ -106,8 +114,8 @@ def _classes(ground: Ground, effect: float) -> Iterator[Finding]:
     yield Finding(
         Sufficiency.name,
         "note",
-        f"{len(short)} of {len(table)} classes have too few rows to know their recall to ±{WIDTH:.0%}: typically it "
-        f"will be known to ±{typical:.0%}.",
+        f"{len(short)} of {len(table)} classes have too few rows to know their recall to ±{points(WIDTH)}: "
+        f"typically it will be known to ±{points(typical)}.",
         f"That takes {least if least == most else f'{least} to {most}'} rows of a class, depending on how often it is "
         "recognised; a class's own line in the report moves this much by chance.",
         "Compare classes only where their intervals part; for a class that matters, label up to the number given.",
@@ -116,18 +124,18 @@ def _classes(ground: Ground, effect: float) -> Iterator[Finding]:
 
 
 def _recalls(ground: Ground) -> dict[str, tuple[int, float]]:
-    """Rows of each class and how often it is recognised, drawn towards the whole where rows are few."""
+    """Independent rows of each class and how often it is recognised, drawn towards the whole where rows are few."""
     classes = ground.train.classes
-    sizes = ground.train.class_sizes
+    sizes, alone = ground.train.class_sizes, independent(ground)
     if not ground.has("predictions"):
-        return {name: (sizes[name], ASSUMED) for name in classes}
+        return {name: (alone[name], ASSUMED) for name in classes}
     seen = ground.predictions
     right_N = seen.probs_NC.argmax(1) == seen.labels_N
     overall = float(right_N.mean())
     hits_C = np.bincount(seen.labels_N, weights=right_N, minlength=len(classes))
     # Two rows' worth of the whole: a class of three rows, all right, is not one that is always right.
     return {
-        name: (sizes[name], float((hits_C[place] + 2 * overall) / (sizes[name] + 2)))
+        name: (alone[name], float((hits_C[place] + 2 * overall) / (sizes[name] + 2)))
         for place, name in enumerate(classes)
     }
 
@@ -141,11 +149,11 @@ def _comparison(rows: int, differing: float, effect: float, freedom: int) -> Ite
     yield Finding(
         Sufficiency.name,
         "note",
-        f"A gain of {GAIN:.0%} in accuracy would be seen {power:.0%} of the time with {rows} independent rows; the "
-        f"smallest gain seen four times out of five is {seen:.0%}.",
+        f"A gain of {points(GAIN)} in accuracy would be seen {power:.0%} of the time with "
+        f"{counted(rows, 'independent row')}; the smallest gain seen four times out of five is {points(seen)}.",
         "Two methods that differ by less will be called “cannot be told apart”, rightly: on other rows the order may "
         "turn.",
-        f"For a gain of {GAIN:.0%} label about {needed} rows; see the learning curve of `fewtune fit` for what more "
+        f"To see {points(GAIN)}, label about {needed:,} rows; see the learning curve of `fewtune fit` for what more "
         "rows would bring.",
         numbers={
             "gain": GAIN,
@@ -166,7 +174,8 @@ def _test(ground: Ground, accuracy: float) -> Iterator[Finding]:
     yield Finding(
         Sufficiency.name,
         "warning" if width > WIDE else "note",
-        f"The {rows} labelled test rows tell an accuracy to ±{width:.0%}; for ±{WIDTH:.0%} it takes {needed}.",
+        f"The {rows} labelled test rows tell an accuracy to ±{points(width)}; for ±{points(WIDTH)} it takes "
+        f"{needed:,}.",
         "The score on the test file moves this much with the draw of its rows alone.",
         "Read it together with the cross-validated score, which uses every row.",
         numbers={"rows": rows, "half_width": round(width, 4), "rows_needed": needed},
