@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from fewtune.audit.base import Check, Finding, Ground, Need
-from fewtune.data.checks import check_task
+from fewtune.audit.base import Check, Finding, Ground, Need, named
+from fewtune.data.checks import check_task, spelled_alike
 from fewtune.errors import TaskError
 
 
@@ -18,7 +18,7 @@ class Task(Check):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def run(self, ground: Ground) -> Iterator[Finding]:
-        """What `fewtune fit` would refuse, in the words it would use."""
+        """What `fewtune fit` would refuse, in the words it would use; then class names that are one but for case."""
         train = ground.train
         try:
             check_task(train.texts, train.labels, train.source, train.label_column or "label")
@@ -30,4 +30,15 @@ class Task(Check):
                 "These rows make no classification task: `fewtune fit` refuses them.",
                 error.remedy,
                 numbers={"rows": len(train), "classes": len(train.classes)},
+            )
+        for names in spelled_alike(train.class_sizes):
+            rare = min(names, key=train.class_sizes.__getitem__)
+            yield Finding(
+                self.name,
+                "warning",
+                f"Labels that differ in letter case or spaces only are kept apart: {', '.join(map(repr, names))}.",
+                "If they mean the same, each is learnt from a part of the rows, and a right answer counts as wrong.",
+                "Write them alike in the file, if they are one class.",
+                tuple(named("train", example) for example in train if example.label == rare),
+                {"rows": {name: train.class_sizes[name] for name in names}},
             )

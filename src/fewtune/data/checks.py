@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fewtune.data.base import Dataset
 from fewtune.errors import TaskError
@@ -24,7 +24,8 @@ def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_c
     """
     sizes = Counter(labels)
     if len(sizes) == 1:
-        what = f"All {len(labels)} labelled rows have the one label {short(labels[0])}."
+        rows = "The only labelled row has" if len(labels) == 1 else f"All {len(labels)} labelled rows have"
+        what = f"{rows} the one label {short(labels[0])}."
         raise TaskError(what, file=source, remedy="Two classes or more are needed: add rows of another class.")
     if len(set(texts)) == 1:
         what = f"All {len(texts)} rows have the same text."
@@ -100,14 +101,18 @@ def _single_row_note(sizes: Counter[str]) -> list[str]:
 
 def spelling_notes(sizes: Mapping[str, int]) -> list[str]:
     """A note for each set of labels that are one but for letter case and spaces."""
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for name in sizes:
-        spellings[" ".join(name.casefold().split())].append(name)
     return [
         f"Labels that differ in letter case or spaces only are kept apart: {listed([short(name) for name in names])}."
-        for names in spellings.values()
-        if len(names) > 1
+        for names in spelled_alike(sizes)
     ]
+
+
+def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
+    """Sets of labels that are one but for letter case and spaces."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in labels:
+        spellings[" ".join(name.casefold().split())].append(name)
+    return [names for names in spellings.values() if len(names) > 1]
 
 
 def listed(items: Sequence[object], most: int = 10) -> str:
