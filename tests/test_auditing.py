@@ -68,7 +68,7 @@ def test_the_gravest_comes_first_and_a_broken_check_is_named():
     assert found.blocked
     assert found.failed == {"broken": "The dictionary is missing. Install it."}
     assert set(found.seconds) == {"grave"}
-    assert found.sentence == "1 thing would invalidate a result from these data."
+    assert found.sentence == "1 thing would invalidate a result from these data. 1 check could not be finished."
 
 
 @pytest.mark.parametrize(
@@ -282,3 +282,16 @@ def test_the_ground_holds_what_was_given(tiny_encoder):
     assert [part for part, _ in ground.parts] == ["train", "test"]
     assert ground.vectors("train").shape == (12, tiny_encoder.width)
     assert not lay(Dataset(()), encoder=tiny_encoder).has("predictions")
+
+
+def test_what_could_not_be_looked_at_is_not_found_fine():
+    bare = Dataset(tuple(replace(example, label=None) for example in toy_dataset(6)))
+    nothing = check(bare, only=["label_errors"], backbone=None)
+    assert nothing.unfinished
+    assert nothing.sentence.startswith("Nothing was looked at")
+    assert audit(whole(toy_dataset(6)), checks=[Broken]).sentence == (
+        "Nothing stands in the way. 1 check could not be finished."
+    )
+    texts = check(bare, only=["lengths"], backbone=None)
+    assert not texts.unfinished
+    assert texts.sentence == "Nothing stands in the way. There are no labels to check."

@@ -15,6 +15,7 @@ import numpy as np
 from fewtune.audit.base import SEVERITIES, Check, Finding, Ground, Need, Part, Predictions, Vectors
 from fewtune.audit.registry import CHECKS
 from fewtune.data.base import Dataset
+from fewtune.data.clean.base import counted
 from fewtune.data.read import read, read_like
 from fewtune.data.test_lock import record
 from fewtune.errors import FewtuneError, UsageError
@@ -77,15 +78,30 @@ class Audit:
         return any(finding.severity == "blocks" for finding in self.findings)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether a check could not be finished, or none of those asked for could be run."""
+        return bool(self.failed) or (bool(self.checks) and len(self.skipped) == len(self.checks))
+
+    @property
     def sentence(self) -> str:
         """The verdict."""
+        if self.unfinished and not self.failed:
+            return "Nothing was looked at: no check that was asked for could be run."
+        said = [self._found()]
+        if self.failed:
+            said.append(f"{counted(len(self.failed), 'check')} could not be finished.")
+        train = self.ground.train
+        if train.task == "classification" and not train.classes:
+            said.append("There are no labels to check.")
+        return " ".join(said)
+
+    def _found(self) -> str:
         blocks, warnings, _ = (sum(f.severity == severity for f in self.findings) for severity in SEVERITIES)
         if blocks:
-            return f"{_things(blocks)} would invalidate a result from these data."
+            return f"{counted(blocks, 'thing')} would invalidate a result from these data."
         if warnings:
-            return (
-                f"Nothing stands in the way, but {_things(warnings)} {'is' if warnings == 1 else 'are'} worth mending."
-            )
+            verb = "is" if warnings == 1 else "are"
+            return f"Nothing stands in the way, but {counted(warnings, 'thing')} {verb} worth mending."
         return "Nothing stands in the way."
 
     def to_json(self) -> dict[str, Any]:
@@ -360,10 +376,6 @@ def _open(backbone: str, progress: Progress) -> Encoder:
     progress.advance()
     progress.finish()
     return encoder
-
-
-def _things(count: int) -> str:
-    return "1 thing" if count == 1 else f"{count} things"
 
 
 def _part(data: Dataset) -> dict[str, Any]:

@@ -106,6 +106,35 @@ def test_a_folder_that_cannot_be_made(fewtune, here):
     assert "toys.csv cannot be made" in answer.err
 
 
+def test_files_that_no_check_wrote_are_not_replaced(fewtune, here):
+    (here / "mine").mkdir()
+    (here / "mine" / "audit.json").write_text('{"mine": 1}')
+    answer = fewtune("check", "toys.csv", "--no-backbone", "--out", "mine")
+    assert answer.code == 2
+    assert "mine/audit.json is of no `fewtune check`" in answer.err
+    assert [path.read_text() for path in (here / "mine").iterdir()] == ['{"mine": 1}']
+    for _ in range(2):
+        assert fewtune("check", "toys.csv", "--no-backbone", "--only", "copies", "--out", "again").code == 0
+
+
+def test_nothing_looked_at_is_no_success(fewtune, here):
+    answer = fewtune("check", "toys.csv", "--no-backbone", "--only", "label_errors")
+    assert answer.code == 1
+    assert "Nothing was looked at" in answer.out
+
+
+def test_rows_that_cannot_be_fitted_are_not_sent_to_a_fit(fewtune, here):
+    (here / "chat.jsonl").write_text(
+        "".join(f'{{"prompt": "Say {n} please", "completion": "Said {n}"}}\n' for n in range(9)), encoding="utf-8"
+    )
+    (here / "bare.csv").write_text("text\n" + "".join(f"text number {n}\n" for n in range(9)), encoding="utf-8")
+    for file, advice in (("chat.jsonl", "a trainer of models that write"), ("bare.csv", "Label some of these rows")):
+        fewtune("check", file, "--no-backbone", "--out", "looked")
+        page = (here / "looked" / "audit.html").read_text(encoding="utf-8")
+        assert advice in page
+        assert f"fewtune fit {file}" not in page
+
+
 def test_names_of_checks_however_they_are_put(fewtune, here):
     for options in (["--only", "task, copies"], ["--only", "copies", "--only", "task"]):
         plain = json.loads(fewtune("check", "toys.csv", "--no-backbone", "--json", *options).out)

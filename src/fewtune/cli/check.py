@@ -44,7 +44,7 @@ def check(
 ) -> None:
     """Ask whether data are fit to learn from: copies, leaks, wrong labels, too few rows, and more.
 
-    Nothing is changed. Exit code 1 when something found would invalidate a result.
+    Nothing is changed. Exit code 1 when something found would invalidate a result, or a check could not be finished.
     """
     from fewtune import auditing
     from fewtune.cli.fit import check_test, default_name
@@ -87,7 +87,7 @@ def check(
         from fewtune.cli.review import walk
 
         walk(found.ground, folder)
-    if found.blocked:
+    if found.blocked or found.unfinished:
         raise typer.Exit(1)
 
 
@@ -96,11 +96,27 @@ def _names(given: list[str]) -> list[str]:
     return [name.strip().replace("-", "_") for part in given for name in part.split(",") if name.strip()]
 
 
+def _refuse_loss(folder: Path) -> None:
+    """Raises UsageError where a file would be replaced that no check wrote."""
+    from fewtune.report.store import AUDIT, read_result
+
+    held = [folder / name for name in (AUDIT.file, "audit.html") if (folder / name).exists()]
+    if not held:
+        return
+    try:
+        read_result(folder, AUDIT)
+    except StoreError as error:
+        raise UsageError(
+            f"{held[0]} is of no `fewtune check`: it would be replaced. Name another folder with --out."
+        ) from error
+
+
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[Path]:
     """The folder: one that cannot be made is said before the work, and one that stays empty does not stay."""
     if str(folder) in ("", "."):
         raise UsageError("--out names no folder of its own. Give a new one, such as runs/tickets-check.")
+    _refuse_loss(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -66,8 +66,10 @@ def run() -> None:
         # typer turns an interruption into a silent exit with this code.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        kept = "What is finished is kept; the same command goes on from there."
-        said = kept if sys.argv[1:2] == ["fit"] else "No file was left half written; give the same command again."
+        goes_on = sys.argv[1:2] == ["fit"] or "--review" in sys.argv
+        said = "What is finished is kept; the same command goes on from there."
+        if not goes_on:
+            said = "No file was left half written; give the same command again."
         typer.echo(f"\nfewtune: interrupted. {said}", err=True)
         sys.exit(INTERRUPTED)
     except MemoryError:

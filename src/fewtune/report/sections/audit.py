@@ -58,6 +58,16 @@ def advice(result: Result) -> Section:
 
 
 def _fit(result: Result, after: bool) -> dict[str, str]:
+    if result.get("task") == "generation":
+        return {
+            "what": "Take these rows to a trainer of models that write.",
+            "do": "fewtune fits classes so far; `fewtune convert` writes the formats that other trainers read.",
+        }
+    if not items(result.get("classes")):
+        return {
+            "what": "Label some of these rows.",
+            "do": "`fewtune fit LABELLED --unlabelled FILE` learns from labelled rows and may use the others too.",
+        }
     files = [shlex.quote(str(part(result, "parts", "train").get("source") or "FILE"))]
     for name in ("test", "unlabelled"):
         if source := part(result, "parts", name).get("source"):
