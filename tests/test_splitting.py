@@ -129,3 +129,12 @@ def test_what_cannot_be_meant(rows, tmp_path):
     (tmp_path / "train.csv").write_text(rows.read_text())
     with pytest.raises(UsageError, match="the file that is read"):
         write(tmp_path / "train.csv", tmp_path, test=0.2)
+
+
+def test_a_file_that_is_there_is_not_replaced(rows, tmp_path):
+    mine = tmp_path / "out" / "train.csv"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        write(rows, mine.parent, Wanted(), test=0.2)
+    assert mine.read_text() == "mine"

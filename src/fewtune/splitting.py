@@ -186,7 +186,7 @@ def _write_parts(table: Table, dataset: Dataset, aside: Split, folder: Path, suf
 
 
 def _refuse_loss(paths: Mapping[str, Path], dataset: Dataset) -> None:
-    """Raises UsageError where a file would be replaced that is the source, or a test set that is locked."""
+    """Raises UsageError where a file would be replaced: the source, a test set that is locked, or any other."""
     for path in paths.values():
         if path.exists() and Path(dataset.source).exists() and path.samefile(dataset.source):
             raise UsageError(f"{path} is the file that is read: it would be replaced. Name another folder with --out.")
@@ -196,6 +196,8 @@ def _refuse_loss(paths: Mapping[str, Path], dataset: Dataset) -> None:
             f"{test} is locked already: drawing another test set in its place would hide what was read of it. "
             "Name another folder with --out."
         )
+    if held := [path for path in paths.values() if path.exists()]:
+        raise UsageError(f"{held[0]} is there already: it would be replaced. Name another folder with --out.")
 
 
 def _about(dataset: Dataset, aside: Split, share: float, wanted: Wanted) -> dict[str, Any]:

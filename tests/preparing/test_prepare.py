@@ -208,3 +208,13 @@ def test_source_and_the_log_of_other_rows_are_not_written_over(tmp_path):
 def test_column_names_no_file_can_hold_are_replaced():
     row = dict.fromkeys(["text", "label", "\ud800", "\ufffd", "\udfff", "\ufffd (2)"], "one")
     assert list(prepare([row]).columns) == ["text", "label", "\ufffd (3)", "\ufffd", "\ufffd (4)", "\ufffd (2)"]
+
+
+def test_a_file_of_others_in_the_folder_is_not_written_over(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\none  two,a\nthree,b\n")
+    mine = tmp_path / "out" / "rows.csv"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        prepare(tmp_path / "rows.csv").save(mine.parent)
+    assert mine.read_text() == "mine"

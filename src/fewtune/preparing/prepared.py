@@ -142,10 +142,12 @@ class Prepared:
         return {"cleaned": str(path), "changes": str(folder / LOG)}
 
     def refuse_loss(self, folder: Path, *, format: str | None = None) -> None:
-        """Raises UsageError where saving would write over the source, or over the log of another source."""
+        """Raises UsageError where saving would write over the source, the log of another source, or other files."""
         path, source, log = folder / self.file_name(format), Path(self.source), folder / LOG
         if path.exists() and source.exists() and path.samefile(source):
             raise UsageError(f"{path} is the file that is read. Name another folder with --out.")
+        if path.exists() and not log.exists():
+            raise UsageError(f"{path} is there already and was not written by `fewtune prepare`. Name another --out.")
         if log.exists() and (other := read_log(log)[0]).fingerprint != self.fingerprint:
             what = f"{log} is of other rows ({other.source}); without it they could not be brought back."
             raise UsageError(f"{what} Name another folder with --out.")
