@@ -66,7 +66,7 @@ def convert(dataset: Dataset, path: str | Path, *, to: str | None = None) -> Con
     kind = FORMATS[to]
     if kind.task == "classification" and dataset.task != "classification":
         kinds = ", ".join(name for name, other in FORMATS.items() if other.task == dataset.task)
-        raise UsageError(f"{kind.title} hold labels, and these rows are for {dataset.task}. Write one of: {kinds}.")
+        raise UsageError(f"{to} files hold labels, and these rows are for {dataset.task}. Write one of: {kinds}.")
     records = list(kind.write(dataset))
     _write_records(path, records, lines=path.suffix.lower() == ".jsonl" or kind.suffix == ".jsonl")
     return Converted(path, to, len(dataset), lost(dataset, kind, records))
