@@ -161,3 +161,14 @@ def test_texts_of_two_columns(name):
     options = {"text": "premise", "pair": "hypothesis", "label": "label"} if held else {}
     again, _ = written_and_read(dataset, name, **options)
     assert [example.text for example in again] == [example.text for example in rows]
+
+
+@pytest.mark.parametrize("name", ["parquet", "argilla", "label-studio"])
+def test_a_column_that_happens_to_hold_the_same_as_the_parents_replaces_none(name):
+    rows = [
+        Example("one text", "a", id="x", row=1, fields={"source": None}),
+        Example("another", "b", id="y", origin="augmented", parent="x", row=2, fields={"source": "x"}),
+    ]
+    again, lost = written_and_read(Dataset(tuple(rows)), name)
+    assert lost == ()
+    same(rows, again, ["origins and parents", "ids", "other columns"])

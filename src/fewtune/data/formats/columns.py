@@ -37,7 +37,8 @@ def about_of(dataset: Dataset, *, taken: Sequence[str] = ()) -> dict[str, Cells]
     ours: dict[str, Cells] = {}
     for name, pick in picks.items():
         cells = [pick(example) for example in dataset]
-        if _says_something(name, cells) and cells not in columns.values():
+        # The rows' own column of groups is among the others, and found by what it holds (`group_column`).
+        if _says_something(name, cells) and not (name == "group" and cells in columns.values()):
             columns.pop(name, None)
             ours[name] = cells
     names = unique_names([*used, *ours, *columns])[len(used) :]
