@@ -196,6 +196,6 @@ def test_causal_masks_by_hand():
     from fewtune.backbones.packed import _seen
 
     group = Layout([3, 2]).groups(apart=False).groups[0]
-    seen = np.asarray(_seen(group, causal=True, window=2).expand(2, 1, 3, 3)[:, 0])
+    seen = np.asarray(_seen(group, causal=True, window=2).expand(2, 1, 4, 4)[:, 0, :3, :3])
     assert seen[0].tolist() == [[True, False, False], [True, True, False], [False, True, True]]
     assert seen[1].tolist() == [[True, False, False], [True, True, False], [False, True, False]]

@@ -22,6 +22,7 @@ from torch import nn
 from fewtune.backbones import batches
 from fewtune.backbones.encoder import Encoder, unit
 from fewtune.backbones.packed import (
+    ROUND,
     Layout,
     Noise,
     RunDropout,
@@ -198,10 +199,13 @@ class Body(nn.Module):
             noise=self.noise,
             attention_shares=self.attention_shares,
             device=encoder.device,
+            fill=(fill := -sum(map(len, tokens)) % ROUND),
         )
-        ids_1S = torch.tensor([list(itertools.chain.from_iterable(tokens))], device=encoder.device)
+        ids = [*itertools.chain.from_iterable(tokens), *[encoder.pad_id] * fill]
+        ids_1S = torch.tensor([ids], device=encoder.device)
         if self.depth:
-            self._prefix = torch.cat(encoder.hidden(texts, self.depth)).unsqueeze(0)
+            states = encoder.hidden(texts, self.depth)
+            self._prefix = torch.cat([*states, states[0].new_zeros(fill, states[0].shape[1])]).unsqueeze(0)
         with laid_out(layout), compute_precision():
             positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
             hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state

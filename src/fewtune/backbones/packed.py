@@ -28,6 +28,11 @@ from torch import nn
 PACKED = "fewtune_packed"
 LIKE_LENGTH = 0.5
 """Texts attend in groups; the shortest of a group has at least this share of the longest one's tokens."""
+ROUND = 32
+"""A pack is filled up to a multiple of so many tokens: on a CPU every product of a new shape is compiled first, at a
+multiple of what the product itself costs."""
+ROUND_ATTENTION = 4
+"""The longest text of an attention group likewise."""
 GRAIN = 1 << 16
 """Dropout compares 16 random bits with a threshold: its rate is exact to 1/65536."""
 
@@ -100,6 +105,7 @@ class Layout:
     noise : where dropout comes from.
     attention_shares : by run, the dropout of attention weights where it is not the model's own.
     device : where the pack is.
+    fill : tokens behind the last text that belong to none: they see nothing, and nothing sees them.
     """
 
     def __init__(
@@ -110,7 +116,9 @@ class Layout:
         noise: Noise | None = None,
         attention_shares: Sequence[float | None] | None = None,
         device: torch.device | None = None,
+        fill: int = 0,
     ) -> None:
+        self.fill = fill
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.runs: Any = np.asarray([0] * len(self.lengths) if runs is None else runs, dtype=np.int64)
         assert (np.diff(self.runs) >= 0).all(), "texts of a run stand together"
@@ -120,8 +128,8 @@ class Layout:
 
     @property
     def tokens(self) -> int:
-        """S."""
-        return int(self.starts[-1])
+        """S, the filling included."""
+        return int(self.starts[-1]) + self.fill
 
     @cached_property
     def bounds(self) -> list[tuple[int, int, int]]:
@@ -136,7 +144,7 @@ class Layout:
     @cached_property
     def run_of_S(self) -> torch.Tensor:
         """[S] the run of each token."""
-        return torch.from_numpy(np.repeat(self.runs, self.lengths)).to(self.device)
+        return torch.from_numpy(np.pad(np.repeat(self.runs, self.lengths), (0, self.fill), mode="edge")).to(self.device)
 
     @cached_property
     def by_run(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -144,6 +152,7 @@ class Layout:
         longest = max(end - start for _, start, end in self.bounds)
         places = [start + np.minimum(np.arange(longest), end - start - 1) for _, start, end in self.bounds]
         back = [row * longest + np.arange(end - start) for row, (_, start, end) in enumerate(self.bounds)]
+        back.append(np.zeros(self.fill, dtype=np.int64))
         parts = (np.asarray([run for run, _, _ in self.bounds]), np.stack(places), np.concatenate(back))
         runs_R, places_RM, back_S = (torch.from_numpy(part).to(self.device) for part in parts)
         return runs_R, places_RM, back_S
@@ -156,8 +165,8 @@ class Layout:
     @cached_property
     def positions_S(self) -> torch.Tensor:
         """[S] place of each token in its text."""
-        places = np.arange(self.tokens) - np.repeat(self.starts[:-1], self.lengths)
-        return torch.from_numpy(places).to(self.device)
+        places = np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], self.lengths)
+        return torch.from_numpy(np.pad(places, (0, self.fill))).to(self.device)
 
     def groups(self, *, apart: bool) -> _Groups:
         """Texts in groups of like length; `apart` keeps runs in groups of their own."""
@@ -186,7 +195,7 @@ class Layout:
         row_of_S = torch.from_numpy(np.repeat(np.arange(len(self.lengths)), self.lengths)).to(self.device)
         sums_BD = flat_SD.new_zeros(len(self.lengths), flat_SD.shape[1], dtype=torch.float32)
         lengths_B = torch.from_numpy(self.lengths).to(self.device)
-        return sums_BD.index_add(0, row_of_S, flat_SD.float()) / lengths_B.unsqueeze(1)
+        return sums_BD.index_add(0, row_of_S, flat_SD[: len(row_of_S)].float()) / lengths_B.unsqueeze(1)
 
     def padded(self, flat_SD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, T, D] with each text padded on the right, and the [B, T] mask of real tokens, in the pack's order."""
@@ -199,15 +208,16 @@ class _Groups:
     """Groups, and the way there and back for all of them at once."""
 
     def __init__(self, layout: Layout, members: Sequence[tuple[Any, int | None]]) -> None:
-        self.groups = [Group(*_padded(layout, rows), run) for rows, run in members]
+        self.groups = [Group(*_padded(layout, rows, multiple=ROUND_ATTENTION), run) for rows, run in members]
         self.there = torch.cat([group.padded_BT.flatten() for group in self.groups])
         real = torch.cat([group.real_BT.flatten() for group in self.groups])
-        self.back = torch.empty(layout.tokens, dtype=torch.long, device=layout.device)
+        self.back = torch.zeros(layout.tokens, dtype=torch.long, device=layout.device)
         self.back[self.there[real]] = torch.arange(len(self.there), device=layout.device)[real]
 
 
-def _padded(layout: Layout, rows: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    columns = np.arange(layout.lengths[rows].max())
+def _padded(layout: Layout, rows: Any, *, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = int(layout.lengths[rows].max())
+    columns = np.arange(longest + -longest % multiple)
     real_BT = columns < layout.lengths[rows][:, None]
     places_BT = layout.starts[rows][:, None] + np.where(real_BT, columns, 0)
     return torch.from_numpy(places_BT).to(layout.device), torch.from_numpy(real_BT).to(layout.device)
@@ -308,11 +318,14 @@ def _noisy(
     """Attention with dropout on its weights, from the run's own stream."""
     assert layout.noise is not None, "dropout without a stream"
     assert group.run is not None, "dropout for several runs at once"
-    scores_BHTT = (query_BHTW * scale) @ key_BHTW.transpose(-1, -2)
-    if seen is not None:
-        scores_BHTT = scores_BHTT.masked_fill(~seen, torch.finfo(scores_BHTT.dtype).min)
-    weights_BHTT = scores_BHTT.softmax(-1)
-    return (weights_BHTT * layout.noise.factors(group.run, dropout, weights_BHTT)) @ value_BHTW
+    # In float32: at these sizes the products cost nothing, and bf16's are compiled anew for every shape.
+    with torch.autocast(query_BHTW.device.type, enabled=False):
+        scores_BHTT = (query_BHTW.float() * scale) @ key_BHTW.float().transpose(-1, -2)
+        if seen is not None:
+            scores_BHTT = scores_BHTT.masked_fill(~seen, torch.finfo(scores_BHTT.dtype).min)
+        weights_BHTT = scores_BHTT.softmax(-1)
+        kept_BHTT = weights_BHTT * layout.noise.factors(group.run, dropout, weights_BHTT)
+        return (kept_BHTT @ value_BHTW.float()).to(value_BHTW.dtype)
 
 
 class RunDropout(nn.Module):
@@ -342,6 +355,8 @@ class RunDropout(nn.Module):
             part * layout.noise.factors(run, self.share_K[run], part) if self.share_K[run] else part
             for run, part in ((run, states[:, start:end]) for run, start, end in layout.bounds)
         ]
+        if layout.fill:
+            parts.append(states[:, layout.tokens - layout.fill :])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
