@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fewtune.errors import ColumnError, UsageError
+from fewtune import read
+from fewtune.data.convert import convert
+from fewtune.errors import ColumnError, UnreadableFile, UsageError
 from fewtune.preparing import prepare
 from fewtune.preparing.prepared import FORMATS
 
@@ -218,3 +220,21 @@ def test_a_file_of_others_in_the_folder_is_not_written_over(tmp_path):
     with pytest.raises(UsageError, match="is there already"):
         prepare(tmp_path / "rows.csv").save(mine.parent)
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("to", ["argilla", "label-studio", "chat", "sharegpt"])
+def test_records_of_other_tools_are_refused_with_the_way_round(to, tmp_path):
+    rows = read([("Where  is it?", "a"), ("&amp; what of this?", "b")] * 2)
+    records = convert(rows, tmp_path / "records.json", to=to).path
+    with pytest.raises(UnreadableFile, match=r"fewtune convert FILE rows\.jsonl"):
+        prepare(records)
+    table = convert(read(records, labelled=None), tmp_path / "rows.jsonl").path
+    assert prepare(table).columns[prepare(table).bench.columns.text][:2] == ["Where is it?", "& what of this?"]
+
+
+@pytest.mark.parametrize("to", ["prodigy", "spacy", "completions"])
+def test_records_whose_texts_are_a_column_are_cleaned_in_place(to, tmp_path):
+    records = convert(read([("Where  is it?", "a"), ("& what?", "b")]), tmp_path / "records.jsonl", to=to).path
+    prepared = prepare(records)
+    assert prepared.columns[prepared.bench.columns.text][0] == "Where is it?"
+    assert set(prepared.columns) == set(json.loads(records.read_text().splitlines()[0]))

@@ -10,8 +10,10 @@ from fewtune.data.clean.base import Cleaner
 from fewtune.data.clean.log import Change
 from fewtune.data.clean.spaces import Spaces
 from fewtune.data.columns import choose_columns
+from fewtune.data.formats.see import see
 from fewtune.data.read import read_table
-from fewtune.errors import EmptyData
+from fewtune.data.readers.base import Table
+from fewtune.errors import EmptyData, UnreadableFile
 from fewtune.preparing.bench import Bench, Decide, writable_names
 from fewtune.preparing.drops import duplicates, empty
 from fewtune.preparing.prepared import Prepared
@@ -73,6 +75,8 @@ def prepare(
     table = writable_names(read_table(source, lines=text is None and label is None))
     if not len(table):
         raise EmptyData("There are no rows.", file=table.source)
+    if text is None:
+        _refuse_records(table, label)
     columns = choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)
     taken = wanted.taken | set(wanted.drop)
     bench = Bench(table, columns, taken, decide, decided or {}, tick)
@@ -85,6 +89,20 @@ def prepare(
     for name in wanted.drop:
         bench.settle(list(DROPPERS[name](bench)))
     return Prepared(bench, wanted, fingerprint)
+
+
+def _refuse_records(table: Table, label: str | None) -> None:
+    """Raises UnreadableFile where the texts stand inside records of another tool, where no cell can be cleaned."""
+    seen = see(table, text=None, label=label, task=None)
+    if seen is None:
+        return
+    name = choose_columns(seen.table, text=seen.text, label=seen.label, group=None, id=seen.id, labelled=None).text
+    if seen.table.columns[name] != table.columns.get(name):
+        raise UnreadableFile(
+            "The texts stand inside records of another tool, not in a column.",
+            file=table.source,
+            remedy="Make a table first and prepare that: `fewtune convert FILE rows.jsonl` (it can be converted back).",
+        )
 
 
 def _clean(bench: Bench, wanted: Wishes) -> None:
