@@ -151,6 +151,7 @@ def check(
     text: str | None = None,
     label: str | None = None,
     group: str | None = None,
+    pair: str | Sequence[str] | None = None,
     about: str | None = None,
     backbone: str | None = "default",
     model: bool = True,
@@ -166,6 +167,7 @@ def check(
     train, test, unlabelled : path, Hub name, frame, dataset, list, tuple or mapping
         Whatever `fewtune.read` takes. The training rows need no labels: checks that need them are then left out.
     text, label, group : names of columns of the training rows; `label=""` says that there is none.
+    pair : columns to join to the text, as in a fit; looked for in the other files too.
     about : the task in your own words, such as "support tickets by what the customer wants".
     backbone : None leaves out the checks that read texts with a model.
     model : False leaves out the checks that need a fitted model's opinion.
@@ -188,7 +190,7 @@ def check(
     checks = chosen(only, skip)
     if isinstance(seed, bool) or seed < 0:
         raise UsageError(f"seed must be a whole number, 0 or more, not {seed!r}.")
-    rows = _read_train(train, text, label, group)
+    rows = _read_train(train, text, label, group, pair)
     others = {
         name: None
         if source is None
@@ -211,10 +213,12 @@ def _recorded(test: Dataset | None) -> Dataset | None:
     return test if test is None or reading is None else test.replace(notes=[*test.notes, reading.sentence])
 
 
-def _read_train(source: object, text: str | None, label: str | None, group: str | None) -> Dataset:
+def _read_train(
+    source: object, text: str | None, label: str | None, group: str | None, pair: str | Sequence[str] | None
+) -> Dataset:
     if label == "":
-        return read(source, text=text, group=group, labelled=False)
-    return read(source, text=text, label=label, group=group, labelled=None)
+        return read(source, text=text, group=group, pair=pair, labelled=False)
+    return read(source, text=text, label=label, group=group, pair=pair, labelled=None)
 
 
 def chosen(only: Sequence[str] | None = None, skip: Sequence[str] = ()) -> tuple[type[Check], ...]:

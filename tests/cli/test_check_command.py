@@ -135,6 +135,15 @@ def test_rows_that_cannot_be_fitted_are_not_sent_to_a_fit(fewtune, here):
         assert f"fewtune fit {file}" not in page
 
 
+def test_texts_of_several_columns(fewtune, here):
+    rows = [("the same subject", f"{word} body here", "ab"[n % 2]) for n, word in enumerate(["one", "other", "third"])]
+    write_csv(here / "mail.csv", rows, header=("subject", "body", "label"))
+    plain = ["check", "mail.csv", "--no-backbone", "--only", "copies", "--json", "--text", "subject"]
+    apart, together = (json.loads(fewtune(*plain, *more).out)["findings"] for more in ([], ["--pair", "body"]))
+    assert apart
+    assert not together
+
+
 def test_names_of_checks_however_they_are_put(fewtune, here):
     for options in (["--only", "task, copies"], ["--only", "copies", "--only", "task"]):
         plain = json.loads(fewtune("check", "toys.csv", "--no-backbone", "--json", *options).out)

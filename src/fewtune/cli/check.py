@@ -24,6 +24,7 @@ def check(
         str | None, typer.Option(help='Label column; found by itself when not named; "" where there is none.')
     ] = None,
     group: Annotated[str | None, typer.Option(help="Column of what may never be split across folds.")] = None,
+    pair: Annotated[list[str] | None, typer.Option(help="Column to join to the text; may be repeated.")] = None,
     about: Annotated[str | None, typer.Option(help="The task in your words, to find rows that are off it.")] = None,
     backbone: Annotated[str, typer.Option(help="Encoder folder or Hub name.")] = "default",
     no_backbone: Annotated[
@@ -67,6 +68,7 @@ def check(
                 text=text,
                 label=label,
                 group=group,
+                pair=pair,
                 about=about,
                 backbone=None if no_backbone else backbone,
                 model=not no_model,
