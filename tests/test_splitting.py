@@ -138,3 +138,11 @@ def test_a_file_that_is_there_is_not_replaced(rows, tmp_path):
     with pytest.raises(UsageError, match="is there already"):
         write(rows, mine.parent, Wanted(), test=0.2)
     assert mine.read_text() == "mine"
+
+
+def test_rows_without_labels_are_dealt_at_random_and_it_is_said(tmp_path):
+    bare = tmp_path / "bare.csv"
+    bare.write_text(csv_of([f"{sentence(n)},w{n}" for n in range(12)], header="text,who"))
+    made = split(read(bare, labelled=False), Wanted(folds=3))
+    assert made.settings["kind"] == "random"
+    assert "There are no labels" in made.notes[-1]

@@ -87,8 +87,10 @@ def split(dataset: Dataset, wanted: Wanted | None = None, *, holdout_of: Mapping
         inner = nested_folds(splits, labels, groups, folds=wanted.inner, seed=wanted.seed, times=times)
     together = len(dataset) - len(set(groups))
     notes = [f"{together} rows share a group or a text with another and are kept on its side."] if together else []
+    if not dataset.classes:
+        notes.append("There are no labels to spread evenly: the rows are dealt at random.")
     settings = {
-        "kind": "stratified" if times is None else "time",
+        "kind": "time" if times is not None else "stratified" if dataset.classes else "random",
         "folds": wanted.folds,
         "repeats": wanted.repeats,
         "inner_folds": wanted.inner,

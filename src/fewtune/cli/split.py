@@ -58,7 +58,7 @@ def show(done: Written) -> None:
     """What was written, for a person."""
     splits = done.splits
     rows, settings = len(splits.ids), splits.settings
-    kind = "by time" if settings["kind"] == "time" else "stratified"
+    kind = {"time": "by time", "random": "at random"}.get(settings["kind"], settings["kind"])
     sizes = sorted(len(split.test) for split in splits.splits)
     span = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
     typer.echo(f"{len(splits.splits)} splits of {rows} rows, {kind}: {span} rows tested in each.")
@@ -66,6 +66,7 @@ def show(done: Written) -> None:
         typer.echo(f"  · {note}")
     for name, path in done.files.items():
         typer.echo(f"{name.replace('_', ' '):<9} {path}")
-    train = done.files.get("train", Path(str(splits.data["source"])))
-    test = f" --test {done.files['test']}" if "test" in done.files else ""
-    typer.echo(f"Next:     fewtune fit {train} --splits {done.files['splits']}{test}")
+    if settings["kind"] != "random":
+        train = done.files.get("train", Path(str(splits.data["source"])))
+        test = f" --test {done.files['test']}" if "test" in done.files else ""
+        typer.echo(f"Next:     fewtune fit {train} --splits {done.files['splits']}{test}")
