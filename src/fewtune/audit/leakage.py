@@ -35,7 +35,7 @@ class _Leaks(Check):
             self.name,
             self._severity(count, total),
             self.what.format(count=count, total=total, are="is" if count == 1 else "are"),
-            f"{self.reason} They alone could move the test score by up to {100 * count / total:.1f} points.",
+            f"{self.reason} They alone could move the test score by up to {round(100 * count / total, 1):g} points.",
             self.do,
             tuple(_rows(ground, found)),
             {"share": round(count / total, 4), "by_measure": dict(Counter(leak.kind for leak in found))},

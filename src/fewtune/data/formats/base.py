@@ -17,9 +17,6 @@ from fewtune.data.readers.base import Table
 Record = Mapping[str, Any]
 Aspect = Literal["labels", "ids", "groups", "origins", "columns", "completions", "conversations", "parts"]
 """What examples may have beside their text; `parts` are texts of several columns, `columns` the other columns."""
-EVERYTHING: frozenset[Aspect] = frozenset(
-    ("labels", "ids", "groups", "origins", "columns", "completions", "conversations", "parts")
-)
 ASSISTANT = "assistant"
 
 
