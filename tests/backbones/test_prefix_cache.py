@@ -75,6 +75,7 @@ def test_company_does_not_move_a_bit_in_any_pooling(tiny_folders, monkeypatch, m
         np.testing.assert_array_equal(alone, together[row])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_nor_in_the_default_backbone_in_either_precision_on_one_thread_or_two(threads, precision, tmp_path):
@@ -295,6 +296,7 @@ def test_two_processes_write_and_read_at_once(tiny_folders, wanted):
     assert not list(cache_folder().rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_next_reads_only_what_is_whole(tiny_folders, wanted):
     for attempt in range(4):
         process = start(tiny_folders("bert"), 200)
@@ -309,6 +311,7 @@ def test_killed_at_any_moment_the_next_reads_only_what_is_whole(tiny_folders, wa
     assert ended(last) == wanted
 
 
+@pytest.mark.slow
 def test_deleted_again_and_again_while_a_process_works(tiny_folders, wanted):
     process = start(tiny_folders("bert"), 200)
     go(process)

@@ -86,6 +86,7 @@ def whole_lines(folder):
     return kept[: kept.rfind(b"\n") + 1]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_fit_comes_to_the_same_end(options, tmp_path):
     started = time.monotonic()
     assert ended(fit_in_child(options, tmp_path / "whole")) == 0
@@ -156,6 +157,7 @@ def test_killed_while_saving_a_model_it_can_be_saved_again(tiny_encoder, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_a_plan_killed_at_random_moments(tiny_encoder, tmp_path):
     """Through the evaluator itself: each time it goes on with the runs that are not finished."""
     from fewtune.data.splits import repeated_folds

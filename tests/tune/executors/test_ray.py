@@ -61,6 +61,7 @@ def plan_of(context, *methods, repeats=1):
     return [Run(Recipe(method), split.train, split.test, 0) for method in methods for split in splits]
 
 
+@pytest.mark.slow
 class TestRayExecutor(ExecutorContract):
     @pytest.fixture
     def executor(self, shared):
@@ -108,6 +109,7 @@ class Failing(Majority):
         raise TrainingDiverged("on purpose")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_only_its_run_which_is_done_again(shared, context, tmp_path):
     plan = plan_of(context, Frail(parent=os.getpid(), mark=str(tmp_path / "mark")), Probe())
     done = dict(shared.execute(plan, context))
@@ -117,6 +119,7 @@ def test_a_worker_that_dies_costs_only_its_run_which_is_done_again(shared, conte
         same(outcome, carry_out(plan[place], context))
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_every_worker_is_done_here(shared, context):
     plan = [*plan_of(context, Fatal(os.getpid()))[:1], *plan_of(context, Probe())]
     done = dict(shared.execute(plan, context))
@@ -124,11 +127,13 @@ def test_a_run_that_kills_every_worker_is_done_here(shared, context):
     np.testing.assert_array_equal(done[0].probs, carry_out(plan[0], context).probs)
 
 
+@pytest.mark.slow
 def test_what_a_run_raises_comes_through(shared, context):
     with pytest.raises(TrainingDiverged, match="on purpose"):
         list(shared.execute(plan_of(context, Failing()), context))
 
 
+@pytest.mark.slow
 def test_workers_stay_from_plan_to_plan(shared, context):
     """A second plan opens nothing anew, also after one that was left early."""
     plan = plan_of(context, LoRA(least_steps=4, epochs=0.1))
@@ -143,6 +148,7 @@ def test_workers_stay_from_plan_to_plan(shared, context):
         same(outcome, carry_out_here(plan[place], context, None))
 
 
+@pytest.mark.slow
 def test_a_backbone_that_is_not_there_or_another_is_refused(context, tiny_folders, tmp_path):
     """As on a machine that lacks the folder, or has an older copy of it."""
     from fewtune.tune.executors.one_run import Refusal
@@ -178,6 +184,7 @@ def test_runs_that_share_are_grouped_and_none_is_forgotten(context):
     assert grouped(plan, 4) == [[0, 1, 2], [3, 4, 5, 6], [7, 8], [9, 10, 11]]
 
 
+@pytest.mark.slow
 def test_a_group_that_dies_costs_the_runs_it_had_not_finished(shared, context, tmp_path, monkeypatch):
     """Several runs a worker: those before the deadly one stand, those after it are done again, alone."""
     plan = [*plan_of(context, Majority()), *plan_of(context, Frail(parent=os.getpid(), mark=str(tmp_path / "mark")))]
@@ -189,6 +196,7 @@ def test_a_group_that_dies_costs_the_runs_it_had_not_finished(shared, context, t
     assert sorted(done) == list(range(len(plan)))
 
 
+@pytest.mark.slow
 def test_a_cluster_whose_cores_are_all_taken_is_not_waited_for(shared, context, monkeypatch):
     plan = plan_of(context, Probe())
     list(shared.execute(plan, context))  # its two workers stay, and hold both cores
@@ -204,6 +212,7 @@ def test_a_cluster_whose_cores_are_all_taken_is_not_waited_for(shared, context, 
     assert sorted(done) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_one_cluster_at_a_time(shared, context):
     plan = plan_of(context, Probe())
     list(shared.execute(plan, context))
@@ -211,6 +220,7 @@ def test_one_cluster_at_a_time(shared, context):
         list(RayExecutor("elsewhere:6379").execute(plan, context))
 
 
+@pytest.mark.slow
 def test_an_address_nobody_answers_at_is_said(toys_csv):
     """As a person meets it, in a process of its own: this one may be connected."""
     for address, said in (
@@ -261,6 +271,7 @@ AT_ONCE = pytest.param(
 )  # Ray's helpers take half a minute to see it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [pytest.param(signal.SIGINT, id="Ctrl-C"), AT_ONCE])
 def test_nothing_outlives_the_command(tiny_folders, end):
     """Whatever ends it, also without a word: a cluster we started goes with us."""
@@ -281,6 +292,7 @@ def test_nothing_outlives_the_command(tiny_folders, end):
     assert not alive
 
 
+@pytest.mark.slow
 def test_several_machines(tiny_folders, tmp_path):
     """Two nodes with a core each, as two machines would be; one is lost while it works."""
     script = tmp_path / "two.py"
