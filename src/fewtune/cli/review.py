@@ -148,9 +148,14 @@ def show(question: Question, review: Review, console: Console) -> None:
 
 
 def _neighbours(nearest: tuple[Neighbour, ...], console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
     for near in nearest:
         text = _clip(" ".join(near.example.text.split()), LONGEST_NEIGHBOUR)
-        console.print(f"    {near.similarity:.2f}  row {near.example.row}: {text}", markup=False)
+        table.add_row("   ", f"{near.similarity:.2f}", Text(f"row {near.example.row}", no_wrap=True), Text(text))
+    console.print(table)
 
 
 def _believed(share: float | None) -> str:
