@@ -15,6 +15,7 @@ from fewtune.audit.leakage import Descendants, Leakage, RewordedLeakage, SharedG
 from fewtune.audit.lengths import Lengths
 from fewtune.audit.outliers import Outliers
 from fewtune.audit.personal_data import PersonalDataCheck
+from fewtune.audit.pool_copies import PoolCopies
 from fewtune.audit.relevance import Relevance
 from fewtune.audit.shift import Shift
 from fewtune.audit.sufficiency import Sufficiency
@@ -29,6 +30,7 @@ CHECKS: tuple[type[Check], ...] = (
     RewordedLeakage,
     Descendants,
     SharedGroups,
+    PoolCopies,
     TellingColumns,
     Artefacts,
     LabelErrors,

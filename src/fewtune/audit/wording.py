@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from fewtune.audit.base import Ground, Part, Row
-
-CALLED: dict[Part, str] = {"train": "training row", "test": "test row", "unlabelled": "unlabelled row"}
+from fewtune.audit.base import CALLED, Ground, Row
 
 
 def rows_said(ground: Ground, rows: Iterable[Row]) -> str:
@@ -16,7 +14,7 @@ def rows_said(ground: Ground, rows: Iterable[Row]) -> str:
     said = []
     for part, data in ground.parts:
         if count := counts[part]:
-            said.append(f"{count:,} {CALLED[part]}{'' if count == 1 else 's'} ({percent(count / len(data))})")
+            said.append(f"{count:,} {CALLED[part]} row{'' if count == 1 else 's'} ({percent(count / len(data))})")
     return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
 
 
