@@ -155,11 +155,11 @@ def test_shapes_have_the_parameters_they_are_called_by(gpu):
 def test_padding_is_counted(engine):
     padding = engine("padding")
     rng = np.random.default_rng(0)
-    equal = np.full(32, 9)
+    equal = np.full(32, 8)
     assert padding.packed(equal, rng) == {"linear": 0.0, "attention_tokens": 0.0, "attention_pairs": 0.0}
     assert padding.peer(equal, rng, grouped=False) == {"tokens": 0.0}
     mixed = np.asarray([4, 8] * 16)
-    assert padding.packed(mixed, rng)["linear"] == 0
+    assert 0 <= padding.packed(mixed, rng)["linear"] < 0.15, "filled up to a multiple of 16 tokens"
     assert 0 < padding.packed(mixed, rng)["attention_tokens"] < padding.packed(mixed, rng)["attention_pairs"]
     assert padding.peer(mixed, rng, grouped=False)["tokens"] == pytest.approx(0.25, abs=0.01)
     assert padding.share(3, 4) == 0.25

@@ -28,7 +28,7 @@ from torch import nn
 PACKED = "fewtune_packed"
 LIKE_LENGTH = 0.5
 """Texts attend in groups; the shortest of a group has at least this share of the longest one's tokens."""
-ROUND = 32
+ROUND = 16
 """A pack is filled up to a multiple of so many tokens: on a CPU every product of a new shape is compiled first, at a
 multiple of what the product itself costs."""
 ROUND_ATTENTION = 4
