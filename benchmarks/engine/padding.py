@@ -41,12 +41,12 @@ def share(real: float, computed: float) -> float:
 
 def packed(lengths: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     """Padding inside the groups that attention works on."""
-    from fewtune.backbones.packed import ROUND, Layout
+    from fewtune.backbones.packed import Layout, filling
 
     linear = np.zeros(2)
     tokens, pairs = np.zeros(2), np.zeros(2)
     for rows in batches_of(len(lengths), rng):
-        layout = Layout(lengths[rows], fill=-int(lengths[rows].sum()) % ROUND)
+        layout = Layout(lengths[rows], fill=filling(int(lengths[rows].sum())))
         linear += lengths[rows].sum(), layout.tokens
         for group in layout.groups(apart=True).groups:
             count, longest = group.padded_BT.shape

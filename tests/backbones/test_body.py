@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewtune.backbones.body import Body, layer_count, layer_list
+from fewtune.backbones.body import Body
+from fewtune.backbones.layers import layer_count, layer_list
 from fewtune.backbones.load import load_encoder
 from fewtune.errors import BackboneError
 from fewtune.testing.tiny_backbones import ARCHITECTURES, LAYERS
@@ -129,7 +130,7 @@ def test_a_saved_body_is_an_encoder_that_transformers_opens(encoder, tmp_path):
 
 def test_shared_layers_cannot_be_frozen_one_by_one_but_are_trained_whole(tiny_folders):
     encoder = load_encoder(tiny_folders("albert"))
-    assert layer_count(encoder) == 0
+    assert layer_count(encoder.model) == 0
     with pytest.raises(BackboneError, match="shares its layers"):
         Body(encoder, depth=1)
     body = Body(encoder, depth=0)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from fewtune.backbones import passes
-from fewtune.backbones.body import layer_count
+from fewtune.backbones.layers import layer_count, layer_list
 from fewtune.backbones.load import load_encoder
 from fewtune.backbones.precision import cache_folder
 from fewtune.backbones.prefix import answers, kinds
@@ -111,7 +111,7 @@ _seen: dict[str, set[str]] = {}
 def test_states_are_those_of_the_whole_model(tiny_folders, architecture):
     """Stopping below the layers that are not asked about leaves nothing behind in the model."""
     encoder = load_encoder(tiny_folders(architecture))
-    depths = range(layer_count(encoder) + 1) if layer_count(encoder) else (1,)
+    depths = range(layer_count(encoder.model) + 1) if layer_count(encoder.model) else (1,)
     for text in TEXTS[:6]:
         ids = torch.tensor([encoder.tokens([text])[0]])
         for depth in depths:
@@ -131,8 +131,6 @@ def test_dropout_is_off_even_in_a_model_left_in_training_mode(tiny_folders, monk
 
 
 def test_layers_above_the_asked_one_are_not_computed(tiny_folders, monkeypatch):
-    from fewtune.backbones.body import layer_list
-
     encoder = load_encoder(tiny_folders("bert"))
     below, above = list(layer_list(encoder.model))[:2], list(layer_list(encoder.model))[2:]
     calls = []

@@ -21,18 +21,18 @@ from torch import nn
 
 from fewtune.backbones import batches
 from fewtune.backbones.encoder import Encoder, unit
+from fewtune.backbones.layers import layer_list, sharing_copy
 from fewtune.backbones.packed import (
-    ROUND,
     Layout,
     Noise,
     RunDropout,
+    filling,
     install_dropout,
     laid_out,
     use_packed_attention,
 )
 from fewtune.backbones.pooling import POOLS
 from fewtune.backbones.precision import compute_precision
-from fewtune.backbones.quiet import quiet
 from fewtune.backbones.stacked import stack_live
 from fewtune.errors import BackboneError
 
@@ -40,21 +40,6 @@ CHUNK_TOKENS = 1024
 """A padded batch is run in chunks of like length, at least this many tokens each: less padding, large products."""
 PACK_TOKENS = 8192
 """A packed batch is cut into chunks of at most this many tokens, to bound memory."""
-
-
-def layer_list(model: nn.Module) -> nn.ModuleList | None:
-    """The stack of transformer layers; None where an architecture shares one layer (ALBERT)."""
-    count = int(getattr(model.config, "num_hidden_layers", 0))
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    return None
-
-
-def layer_count(encoder: Encoder) -> int:
-    """How many layers can be frozen one by one; 0 where the architecture shares one."""
-    layers = layer_list(encoder.model)
-    return 0 if layers is None else len(layers)
 
 
 class Body(nn.Module):
@@ -161,20 +146,18 @@ class Body(nn.Module):
                 rows.tolist() for rows in batches.by_length(lengths, token_budget=max(CHUNK_TOKENS, sum(lengths) // 2))
             )
             return
-        waiting: list[int] = []
+        pack: list[int] = []
         for _, rows in itertools.groupby(range(len(runs)), key=lambda row: runs[row]):
             own = list(batches.in_order(list(rows), lengths, token_budget=PACK_TOKENS))
-            if len(own) > 1 or sum(lengths[row] for row in (*waiting, *own[0])) > PACK_TOKENS:
-                if waiting:
-                    yield waiting
-                yield from own[:-1]
-                waiting = own[-1] if len(own) == 1 else []
-                if len(own) > 1:
-                    yield own[-1]
-            else:
-                waiting = [*waiting, *own[0]]
-        if waiting:
-            yield waiting
+            if len(own) == 1 and sum(lengths[row] for row in (*pack, *own[0])) <= PACK_TOKENS:
+                pack.extend(own[0])
+                continue
+            if pack:
+                yield pack
+            pack = list(own.pop()) if len(own) == 1 else []
+            yield from own
+        if pack:
+            yield pack
 
     def _chunk(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
         if self.packs:
@@ -199,7 +182,7 @@ class Body(nn.Module):
             noise=self.noise,
             attention_shares=self.attention_shares,
             device=encoder.device,
-            fill=(fill := -sum(map(len, tokens)) % ROUND),
+            fill=(fill := filling(sum(map(len, tokens)))),
         )
         ids = [*itertools.chain.from_iterable(tokens), *[encoder.pad_id] * fill]
         ids_1S = torch.tensor([ids], device=encoder.device)
@@ -297,13 +280,10 @@ def _other_outputs(model: Any, layer: nn.Module) -> int | None:
     return len(seen[0]) - 1 if isinstance(seen[0], tuple) else None
 
 
-def _copy_sharing_frozen(encoder: Encoder, live: list[nn.Module]) -> nn.Module:
-    """A deep copy in which every parameter outside `live` is the encoder's own tensor, in the format of products."""
+def _copy_sharing_frozen(encoder: Encoder, live: list[nn.Module]) -> Any:
+    """A copy in which every parameter outside `live` is the encoder's own tensor, in the format of products."""
     model = encoder.model
     mine = {id(parameter) for layer in live for parameter in layer.parameters()}
     everything = not live and layer_list(model) is None
-    shared = {} if everything else {id(p): encoder.computed(p) for p in model.parameters() if id(p) not in mine}
-    memo: dict[int, Any] = dict(shared)
-    with quiet():  # copying touches attributes that transformers has deprecated
-        copied: nn.Module = copy.deepcopy(model, memo)
-    return copied
+    shared = [] if everything else [p for p in model.parameters() if id(p) not in mine]
+    return sharing_copy(model, {id(parameter): encoder.computed(parameter) for parameter in shared})

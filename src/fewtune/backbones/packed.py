@@ -37,6 +37,11 @@ GRAIN = 1 << 16
 """Dropout compares 16 random bits with a threshold: its rate is exact to 1/65536."""
 
 
+def filling(tokens: int) -> int:
+    """How many tokens a pack of `tokens` is filled up with."""
+    return -tokens % ROUND
+
+
 class Noise:
     """A stream of random numbers for each run, so that a run's dropout is its own whoever shares the batch."""
 

@@ -11,17 +11,16 @@ Legend: R texts of a batch, T tokens, D width.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from fewtune.backbones import batches
+from fewtune.backbones.layers import layer_list, sharing_copy
 from fewtune.backbones.pooling import POOLS
 from fewtune.backbones.precision import compute_precision, detect
 from fewtune.backbones.prefix.answers import Block, Tokens
-from fewtune.backbones.quiet import quiet
 
 TOKENS_PER_BATCH = 4096
 LEAST_TOKENS = 64
@@ -47,8 +46,7 @@ class Frozen:
     def __init__(self, model: Any, computed: Any, pooling: str) -> None:
         self.model, self.pool = model, POOLS[pooling]
         if detect() == "bf16":  # cast once, not in every pass
-            with quiet():
-                self.model = copy.deepcopy(model, {id(p): computed(p) for p in model.parameters()})
+            self.model = sharing_copy(model, {id(parameter): computed(parameter) for parameter in model.parameters()})
         self.device: torch.device = next(iter(model.parameters())).device
         self.width = int(model.config.hidden_size)
 
@@ -75,8 +73,6 @@ class Frozen:
 
     @torch.no_grad()
     def _states(self, ids_RT: torch.Tensor, depth: int) -> torch.Tensor:
-        from fewtune.backbones.body import layer_list  # which stands above this module
-
         layers = layer_list(self.model)
         mask_RT = torch.ones_like(ids_RT)
         with compute_precision():

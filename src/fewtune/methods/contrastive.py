@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from fewtune.backbones.body import Body, layer_count
+from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
+from fewtune.backbones.layers import layer_count
 from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read
 from fewtune.methods.fitted_body import FittedBody
@@ -65,7 +66,7 @@ class Contrastive(TunedMethod):
     def build(self, material: Material) -> Tunable:
         """A private copy of the upper layers."""
         assert material.encoder is not None
-        depth = math.floor(self.frozen_share * layer_count(material.encoder))
+        depth = math.floor(self.frozen_share * layer_count(material.encoder.model))
         return ContrastiveTunable(self, material, Body(material.encoder, depth=depth, seeds=[material.seed]))
 
     @classmethod

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from fewtune.backbones.body import Body, layer_count
+from fewtune.backbones.body import Body
+from fewtune.backbones.layers import layer_count, sharing_copy
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.stacked import StackedLoRA
 from fewtune.errors import BackboneError
@@ -58,7 +59,7 @@ class LoRA(CrossEntropyMethod):
 
     def frozen_layers(self, encoder: Encoder) -> int:
         """All but the highest `layers`; none where an architecture shares its layers."""
-        return max(0, layer_count(encoder) - self.layers)
+        return max(0, layer_count(encoder.model) - self.layers)
 
 
 class LoRABody(Body):
@@ -111,21 +112,13 @@ class LoRABody(Body):
             task_type="FEATURE_EXTRACTION",
         )
         with quiet():
-            whole: Any = get_peft_model(_twin(self.encoder.model), config)
+            whole: Any = get_peft_model(sharing_copy(self.encoder.model), config)
             with torch.no_grad():
                 for name, adapter in self.adapters.items():
                     theirs = whole.base_model.model.get_submodule(name)
                     theirs.lora_A["default"].weight.copy_(adapter.lora_A[0, : method.rank])
                     theirs.lora_B["default"].weight.copy_(adapter.lora_B[0, :, : method.rank])
             whole.save_pretrained(folder / "adapter", safe_serialization=True)
-
-
-def _twin(model: nn.Module) -> Any:
-    """A copy that shares its weights: PEFT changes the module tree it is given."""
-    import copy
-
-    memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
-    return copy.deepcopy(model, memo)
 
 
 def linear_names(body: Body, targets: Sequence[str] = ()) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from fewtune.backbones.body import Body, layer_count
+from fewtune.backbones.body import Body
+from fewtune.backbones.layers import layer_count
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
 if TYPE_CHECKING:
@@ -34,4 +35,4 @@ class TopLayers(CrossEntropyMethod):
 
     def frozen_layers(self, encoder: Encoder) -> int:
         """All but the highest `layers`; none where an architecture shares its layers."""
-        return max(0, layer_count(encoder) - self.layers)
+        return max(0, layer_count(encoder.model) - self.layers)

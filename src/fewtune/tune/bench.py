@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fewtune.backbones.body import Body, layer_list
+from fewtune.backbones.body import Body
+from fewtune.backbones.layers import layer_list
 from fewtune.backbones.precision import detect, device
 from fewtune.data.base import Dataset, Example
 from fewtune.methods.lora import LoRA

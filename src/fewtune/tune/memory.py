@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fewtune.backbones.body import layer_count
+from fewtune.backbones.layers import layer_count
 from fewtune.backbones.precision import detect
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def need(method: TunedMethod, material: Material) -> int:
     assert encoder is not None
     lengths = sorted((len(ids) for ids in encoder.tokens(material.texts)), reverse=True)
     batch = lengths[: int(getattr(method, "batch_size", 16))]
-    layers = layer_count(encoder) or int(encoder.model.config.num_hidden_layers)
+    layers = layer_count(encoder.model) or int(encoder.model.config.num_hidden_layers)
     live = layers - int(getattr(method, "frozen_layers", lambda _: 0)(encoder))
     heads = int(getattr(encoder.model.config, "num_attention_heads", 1))
     wide = 1 if detect() == "bf16" else 2

@@ -108,7 +108,8 @@ class Context:
 
         @cache
         def bound(template: Template, backbone: str) -> Callable[[str], str]:
-            return template.bind(self.encoders[backbone].tokenizer)
+            # Each text once for all runs: they render the same few hundred rows over and over.
+            return cache(template.bind(self.encoders[backbone].tokenizer))
 
         return bound
 
