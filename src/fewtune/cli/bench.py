@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fewtune.cli import options
+
 if TYPE_CHECKING:
     from fewtune.tune.bench import Figures
 
 
 def bench(
-    backbone: Annotated[str, typer.Option(help="Encoder folder or Hub name.")] = "default",
+    backbone: options.Backbone = "default",
     quick: Annotated[bool, typer.Option("--quick", help="A third of the time, rougher.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: Annotated[bool, options.printed("the figures as JSON")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure this machine: tokens a second alone, side by side and stacked, cache gain, share of the matrix peak.
 

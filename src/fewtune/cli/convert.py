@@ -8,26 +8,34 @@ from typing import Annotated
 
 import typer
 
+from fewtune.cli import options
+
 FORMATS = (
     "label-studio, argilla, spacy, prodigy, chat, sharegpt, alpaca, completions, csv, tsv, jsonl, parquet, "
     "or hub (a folder of `datasets`)"
 )
+# Options of this command alone; annotation tools have questions where tables have columns.
+Rows = Annotated[str, typer.Argument(help="What to read: any file `fit` reads, or a Hub dataset name.")]
+Out = Annotated[Path, typer.Argument(help="Where to write.")]
+To = Annotated[str | None, typer.Option(help=f"{FORMATS}. By the ending of OUT when not given.")]
+Label = Annotated[str | None, typer.Option(help="Label column, or the question whose answers are the label.")]
+Group = Annotated[str | None, typer.Option(help="Column of what belongs together.")]
+Task = Annotated[
+    str | None, typer.Option(help="Read for classification or generation; found by itself when not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Say what was done as JSON on standard output.")]
 
 
 def convert(
-    file: Annotated[str, typer.Argument(help="What to read: any file `fit` reads, or a Hub dataset name.")],
-    out: Annotated[Path, typer.Argument(help="Where to write.")],
-    to: Annotated[str | None, typer.Option(help=f"{FORMATS}. By the ending of OUT when not given.")] = None,
-    text: Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Label column, or the question whose answers are the label.")
-    ] = None,
-    group: Annotated[str | None, typer.Option(help="Column of what belongs together.")] = None,
-    pair: Annotated[list[str] | None, typer.Option(help="Column to join to the text; may be repeated.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="Read for classification or generation; found by itself when not given.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Say what was done as JSON on standard output.")] = False,
+    file: Rows,
+    out: Out,
+    to: To = None,
+    text: options.Text = None,
+    label: Label = None,
+    group: Group = None,
+    pair: options.Pair = None,
+    task: Task = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write rows in another format, and name what that format cannot hold."""
     from fewtune.data.convert import convert as write

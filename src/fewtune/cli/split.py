@@ -8,43 +8,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fewtune.cli import options
+from fewtune.cli.given import check_rows, name_of
+
 if TYPE_CHECKING:
     from fewtune.splitting import Written
 
+# Options of this command alone; a test set is drawn here, not read, so --test is its share.
+Group = Annotated[str | None, typer.Option(help="Column of what may never be on two sides.")]
+Time = Annotated[
+    str | None, typer.Option(help="Column of times: learn from the past, test on the future, fold after fold.")
+]
+Test = Annotated[float | None, typer.Option(help="Share of the rows to set aside as a locked test file, such as 0.2.")]
+Folds = Annotated[int, typer.Option(help="Test parts.")]
+Repeats = Annotated[int, typer.Option(help="Times the folds are dealt anew.")]
+Nested = Annotated[bool, typer.Option("--nested", help="Folds inside each training part as well.")]
+InnerFolds = Annotated[int, typer.Option(help="How many, with --nested.")]
+Format = Annotated[
+    str | None, typer.Option(help="Of the files --test writes: csv, tsv, jsonl or parquet; as FILE when not given.")
+]
+Out = Annotated[Path | None, options.folder("Folder to write to", unless="splits/NAME")]
+AsJson = Annotated[bool, options.printed("splits.json")]
+
 
 def split(
-    file: Annotated[str, typer.Argument(help="CSV, TSV, JSON, JSON lines, Parquet, Excel, or a Hub dataset name.")],
-    text: Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")] = None,
-    label: Annotated[str | None, typer.Option(help="Label column; found by itself when not named.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of what may never be on two sides.")] = None,
-    pair: Annotated[list[str] | None, typer.Option(help="Column to join to the text; may be repeated.")] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column of times: learn from the past, test on the future, fold after fold.")
-    ] = None,
-    test: Annotated[
-        float | None, typer.Option(help="Share of the rows to set aside as a locked test file, such as 0.2.")
-    ] = None,
-    folds: Annotated[int, typer.Option(help="Test parts.")] = 5,
-    repeats: Annotated[int, typer.Option(help="Times the folds are dealt anew.")] = 1,
-    nested: Annotated[bool, typer.Option("--nested", help="Folds inside each training part as well.")] = False,
-    inner_folds: Annotated[int, typer.Option(help="How many, with --nested.")] = 3,
-    seed: Annotated[int, typer.Option(help="The only source of randomness.")] = 0,
-    format: Annotated[
-        str | None, typer.Option(help="Of the files --test writes: csv, tsv, jsonl or parquet; as FILE when not given.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; splits/NAME when not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print splits.json on standard output.")] = False,
+    file: options.Rows,
+    text: options.Text = None,
+    label: options.Label = None,
+    group: Group = None,
+    pair: options.Pair = None,
+    time: Time = None,
+    test: Test = None,
+    folds: Folds = 5,
+    repeats: Repeats = 1,
+    nested: Nested = False,
+    inner_folds: InnerFolds = 3,
+    seed: options.Seed = 0,
+    format: Format = None,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Split rows: stratified, groups and copies together, by time, repeated, nested.
 
     Writes splits.json, for `fewtune fit --splits`; with --test also a training file and a test file that is locked:
     each time it is read, that is recorded beside it.
     """
-    from fewtune.cli.fit import default_name
     from fewtune.splitting import Wanted, write
 
+    check_rows(file)
     wanted = Wanted(folds, repeats, inner_folds if nested else None, time, seed)
-    folder = out or Path("splits") / default_name(file)
+    folder = out or Path("splits") / name_of(file)
     done = write(file, folder, wanted, test=test, format=format, text=text, label=label, group=group, pair=pair)
     for note in done.notes:
         typer.echo(f"  · {note}", err=True)

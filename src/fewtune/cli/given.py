@@ -1,0 +1,71 @@
+"""What was typed → what is meant; what cannot be meant is said before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewtune.errors import UnreadableFile, UsageError
+
+if TYPE_CHECKING:
+    from fewtune.cli.screen import Screen
+    from fewtune.data.base import Dataset
+
+
+def check_rows(source: str, *, called: str = "FILE") -> None:
+    """Raises UsageError where the rows are named by nothing."""
+    if not source.strip():
+        raise UsageError(f"{called} is empty. Give a file or a Hub dataset name.")
+
+
+def check_file(source: str | None, *, option: str) -> None:
+    """A file that is not there is said before the work, not after; its rows are not looked at."""
+    from fewtune.data.read import SUFFIXES
+    from fewtune.data.readers.hub import is_hub_name
+
+    if source is None or Path(source).exists():
+        return
+    if Path(source).suffix.lower() in SUFFIXES or not is_hub_name(source):
+        raise UnreadableFile("There is no such file.", file=source, remedy=f"Check the path given with {option}.")
+
+
+def name_of(source: str) -> str:
+    """What to call a folder of results from these rows: the file's name, the last part of a Hub name."""
+    return Path(source.replace(":", "-")).stem or "rows"
+
+
+def result_folder(out: Path | None, source: str, kind: str = "") -> Path:
+    """The folder named by --out, else runs/NAME, or runs/NAME-KIND. Raises UsageError where --out names none."""
+    ending = f"-{kind}" if kind else ""
+    if out is not None and str(out) in ("", "."):
+        raise UsageError(f"--out names no folder of its own. Give a new one, such as runs/tickets{ending}.")
+    return out or Path("runs") / f"{name_of(source)}{ending}"
+
+
+def time_to_spend(budget: str) -> str | None:
+    """A budget; None where it is `none`."""
+    return None if budget.lower() == "none" else budget
+
+
+def names_of(given: list[str] | None) -> list[str] | None:
+    """Names however they were put, `a,b` or given twice; None where the option was not."""
+    return None if given is None else [name for part in given for name in part.split(",")]
+
+
+def read_rows(
+    drawn: Screen,
+    source: str,
+    unlabelled: str | None = None,
+    *,
+    text: str | None,
+    label: str | None,
+    group: str | None,
+    pair: list[str] | None,
+) -> tuple[Dataset, Dataset | None]:
+    """Labelled rows, told as they are read, and texts without labels where a file of them is given."""
+    from fewtune.data.read import read, read_like
+
+    dataset = read(source, text=text, label=label, group=group, pair=pair)
+    drawn.notes(dataset)
+    # The text column of the training file is looked for first, then whatever the other file calls it.
+    return dataset, None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)

@@ -1,0 +1,51 @@
+"""Arguments and options that several commands share: one meaning, one help text.
+
+What means something else in one command stands there: `--test` of a split is a share of the rows, not a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Rows = Annotated[str, typer.Argument(help="CSV, TSV, JSON, JSON lines, Parquet, Excel, or a Hub dataset name.")]
+
+# Which columns.
+Text = Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")]
+Label = Annotated[str | None, typer.Option(help="Label column; found by itself when not named.")]
+Group = Annotated[str | None, typer.Option(help="Column of what may never be split across folds.")]
+Pair = Annotated[
+    list[str] | None, typer.Option(help="Column to join to the text, such as a body to a subject; may be repeated.")
+]
+
+# What is learnt with.
+Unlabelled = Annotated[str | None, typer.Option(help="File of texts without labels, to learn from.")]
+Backbone = Annotated[str, typer.Option(help="Encoder folder or Hub name.")]
+Template = Annotated[
+    str | None, typer.Option(help="JSON file of a template, or a layout: plain, instruction, alpaca, chatml, chat.")
+]
+Words = Annotated[Path | None, typer.Option(help="JSON or CSV file: what each class is called in words.")]
+
+# How it is judged.
+Budget = Annotated[str, typer.Option(help="Time to spend: 90s, 15m, 1h30m, or none.")]
+Splits = Annotated[Path | None, typer.Option(help="Judge on exactly the splits that `fewtune split` wrote.")]
+Folds = Annotated[int | None, typer.Option(help="Cross-validation folds; 5 when not given.")]
+Repeats = Annotated[int | None, typer.Option(help="Times the folds are dealt anew.")]
+Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
+Executor = Annotated[str, typer.Option(help="Who carries out the runs: auto, serial, forked, stacked or ray.")]
+RayAddress = Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster this machine belongs to, or auto.")]
+
+# What is shown.
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def folder(holds: str, *, unless: str) -> Any:
+    """`--out` of a command: what the folder holds, and which it is when none is given."""
+    return typer.Option(help=f"{holds}; {unless} when not given.")
+
+
+def printed(what: str) -> Any:
+    """`--json` of a command: what it prints."""
+    return typer.Option("--json", help=f"Print {what} on standard output.")
