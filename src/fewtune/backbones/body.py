@@ -174,6 +174,14 @@ class Body(nn.Module):
 
     def _pack(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
         """[B, D] pooled vectors of texts that stand one behind the other."""
+        hidden_SD, layout = self.packed_states(texts, runs)
+        if self.encoder.pooling.mode == "mean":
+            return layout.means(hidden_SD)
+        hidden_BTD, mask_BT = layout.padded(hidden_SD)
+        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+
+    def packed_states(self, texts: list[str], runs: Sequence[int]) -> tuple[torch.Tensor, Layout]:
+        """[S, D] the last layer's states of texts that stand one behind the other, and where each stands."""
         encoder = self.encoder
         tokens = encoder.tokens(texts)
         layout = Layout(
@@ -193,10 +201,7 @@ class Body(nn.Module):
             positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
             hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state
         self._prefix = None
-        if encoder.pooling.mode == "mean":
-            return layout.means(hidden_1SD[0])
-        hidden_BTD, mask_BT = layout.padded(hidden_1SD[0])
-        return POOLS[encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+        return hidden_1SD[0], layout
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], *, normalise: bool = True, run: int = 0) -> torch.Tensor:
