@@ -73,7 +73,7 @@ def laid_out(
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     check_words(dict(settings.template.words), dataset.classes)
-    encoders = _load(settings.backbones, progress)
+    encoders = open_backbones(settings.backbones, progress)
     _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
     ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
     partial = None if settings.out is None else settings.out / "partial"
@@ -112,7 +112,8 @@ def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_so
     return Fit(model, result, climbed, encoder, ground)
 
 
-def _load(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
+def open_backbones(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
+    """Backbones by the names they were given, opened under a bar. Raises BackboneError."""
     from fewtune.backbones.load import load_encoder
 
     progress.start("Opening the backbone", len(names))

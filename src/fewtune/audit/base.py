@@ -1,7 +1,7 @@
 """The contract of checks: look at the ground, say what is found, change nothing.
 
 A check never loads a model and never trains: what it needs of one (vectors, token counts, predictions for rows unseen
-in training) it asks of the `Ground`, which the caller has filled (`fewtune/auditing.py`).
+in training) it asks of the `Ground`, which the caller has filled (`fewtune/auditing/`).
 
 Legend: N rows, D width of a vector, C classes.
 """
