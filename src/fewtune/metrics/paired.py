@@ -98,9 +98,9 @@ def compare(
     if wins + losses <= EXACT_UP_TO or variance == 0:
         exact = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
         method += f", exact sign test over {wins + losses} differing rows"
-    evidence = _Evidence(mean, variance, freedom, rows, len(np.unique(cluster_N)), exact, method)
+    evidence = Evidence(mean, variance, freedom, rows, len(np.unique(cluster_N)), exact, method)
     shares = all(scores.min() >= 0 and scores.max() <= 1 for scores in (*scores_a, *scores_b))
-    return _conclude(evidence, level, bound=1.0 if shares else np.inf)
+    return conclude(evidence, level, bound=1.0 if shares else np.inf)
 
 
 def paired_error(
@@ -151,8 +151,8 @@ def compare_scores(
     flat = variance <= 1e-24
     exact = float(stats.binomtest(independent, independent).pvalue) if flat and abs(mean) > 1e-12 else float(mean == 0)
     method = f"corrected resampled t-test over {len(held_out)} split scores"
-    evidence = _Evidence(mean, 0.0 if flat else variance, len(held_out) - 1, rows, rows, exact, method)
-    return _conclude(evidence, level)
+    evidence = Evidence(mean, 0.0 if flat else variance, len(held_out) - 1, rows, rows, exact, method)
+    return conclude(evidence, level)
 
 
 def constant_scores(labels_N: ArrayLike, held_out: Sequence[IntArray]) -> tuple[FloatArray, ...]:
@@ -193,7 +193,9 @@ def _least_variance(clusters: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
+class Evidence:
+    """What a test saw, before it is said."""
+
     mean: float
     variance: float
     freedom: int
@@ -202,13 +204,18 @@ class _Evidence:
     exact: float
     """p of the exact test; 0 when it has no say."""
     method: str
+    unit: float = 1.0
+    """What counts as one whole of the score: 1 for a share, 100 for BLEU."""
+    open_ended: bool = False
+    """A loss: rows that agree to the last digit are no luck of a yes or no, so the variance has no floor."""
 
 
-def _conclude(evidence: _Evidence, level: float, bound: float = np.inf) -> Comparison:
+def conclude(evidence: Evidence, level: float, bound: float = np.inf) -> Comparison:
     """Join the t-test with the exact p: the standard error grows until both say the same."""
     mean, freedom, rows = evidence.mean, max(1, evidence.freedom), evidence.rows
     quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
-    error = float(np.sqrt(max(evidence.variance, _least_variance(evidence.clusters))))
+    least = 1e-24 if evidence.open_ended else evidence.unit**2 * _least_variance(evidence.clusters)
+    error = float(np.sqrt(max(evidence.variance, least)))
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
     if evidence.exact > p:
         p = evidence.exact
@@ -216,7 +223,7 @@ def _conclude(evidence: _Evidence, level: float, bound: float = np.inf) -> Compa
         # At p = 1 any error will do that leaves 0 well inside.
         error = max(error, abs(mean) / max(at_p, 1 / quantile))
     reach = quantile + float(stats.t.ppf(POWER, freedom))
-    seen = abs(mean) if abs(mean) >= SMALLEST_DIFFERENCE else WORTH_KNOWING
+    seen = abs(mean) if abs(mean) >= SMALLEST_DIFFERENCE * evidence.unit else WORTH_KNOWING * evidence.unit
     told = p < 1 - level
     return Comparison(
         difference=mean,
@@ -232,4 +239,13 @@ def _conclude(evidence: _Evidence, level: float, bound: float = np.inf) -> Compa
     )
 
 
-__all__ = ["Comparison", "Verdict", "compare", "compare_scores", "constant_scores", "paired_error"]
+__all__ = [
+    "Comparison",
+    "Evidence",
+    "Verdict",
+    "compare",
+    "compare_scores",
+    "conclude",
+    "constant_scores",
+    "paired_error",
+]
