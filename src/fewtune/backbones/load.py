@@ -38,7 +38,7 @@ def load_encoder(name: str | Path = DEFAULT) -> Encoder:
     UnsafeWeights : the weights are only there as a pickle.
     """
     folder = locate(str(name))
-    _refuse_pickle(folder)
+    refuse_pickle(folder)
     model, tokenizer = _open(folder)
     return _encoder(model, tokenizer, str(name), folder)
 
@@ -86,7 +86,8 @@ def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
-def _refuse_pickle(folder: Path) -> None:
+def refuse_pickle(folder: Path) -> None:
+    """Raises UnsafeWeights where weights are there as a pickle only, BackboneDamaged where there are none."""
     if any(folder.glob("model*.safetensors")):
         return
     pickles = [name for name in _PICKLES if (folder / name).exists()]
@@ -120,7 +121,7 @@ def _open(folder: Path) -> tuple[Any, Any]:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture, missing tokenizer
             raise BackboneDamaged(
-                f"{folder} could not be opened as an encoder ({type(error).__name__}: {_short(error)}). "
+                f"{folder} could not be opened as an encoder ({type(error).__name__}: {short(error)}). "
                 "Download the model again, or check that it is an encoder with config.json, tokenizer and safetensors."
             ) from error
     _check_complete(folder, model, info)
@@ -180,6 +181,7 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """What an error says, on one line and not too long."""
     text = " ".join(str(error).split())
     return text if len(text) <= 160 else text[:157] + "…"

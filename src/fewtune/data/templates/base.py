@@ -84,23 +84,32 @@ class Template:
         asked = [Message("system", self.instruction)] if self.instruction else []
         return [*asked, Message("user", self.prefix + text)]
 
+    def turns(self, example: Example, tokenizer: Any) -> list[Message]:
+        """What is said before the answer of one example: its conversation, else the instruction and its text."""
+        separator = own_separator(tokenizer) if self.separator is None else self.separator
+        turns = self.messages(separator.join(example.text.split(PAIR)))
+        if example.messages:
+            said = example.messages[:-1] if example.completion is not None else example.messages
+            turns = [*(turns[:1] if self.instruction and said[:1] and said[0].role != "system" else ()), *said]
+        return turns
+
+    def said(self, example: Example) -> str | None:
+        """The answer of one example: its completion, else its label in words, else none."""
+        if example.completion is None and example.label is not None:
+            return self.words_of((example.label,))[0]
+        return example.completion
+
     def exchange(self, example: Example, tokenizer: Any) -> tuple[str, str]:
-        """Prompt and answer of one example to learn from: its completion, else its label in words, else nothing.
+        """Prompt and answer of one example to learn from; the answer is empty where it has none.
 
         Joined they are the whole text; a loss on the answer alone starts where the prompt ends.
         """
         from fewtune.data.templates.registry import layout_class
 
         layout = layout_class(self.layout)()
-        separator = own_separator(tokenizer) if self.separator is None else self.separator
-        turns = self.messages(separator.join(example.text.split(PAIR)))
-        if example.messages:
-            said = example.messages[:-1] if example.completion is not None else example.messages
-            turns = [*(turns[:1] if self.instruction and said[:1] and said[0].role != "system" else ()), *said]
-        completion = example.completion
-        if completion is None and example.label is not None:
-            completion = self.words_of((example.label,))[0]
-        return layout.prompt(turns, tokenizer), "" if completion is None else layout.answer(completion, tokenizer)
+        completion = self.said(example)
+        answer = "" if completion is None else layout.answer(completion, tokenizer)
+        return layout.prompt(self.turns(example, tokenizer), tokenizer), answer
 
     def words_of(self, classes: Sequence[str]) -> list[str]:
         """What each class is called."""
