@@ -11,12 +11,13 @@ from fewtune.data.base import Dataset
 from fewtune.errors import UsageError
 from fewtune.fitting import laid_out
 from fewtune.methods.registry import method_class
-from fewtune.report.result import hardware, versions
 from fewtune.study import grid
 from fewtune.study.budget import BudgetSpent
+from fewtune.study.evaluator import Evaluator
 from fewtune.study.halving import MARGIN, RISK
 from fewtune.study.progress import Progress
 from fewtune.study.settings import Settings
+from fewtune.studying import described
 
 FORMAT = 1
 RESULT = "grid.json"
@@ -55,43 +56,40 @@ def study_grid(
     TrainingDiverged : the loss of every candidate did.
     """
     settings, progress = settings or Settings(), progress or Progress()
+    _check(method, unlabelled, margin, risk)
+    settings = replace(settings, methods=(method,), backbones=settings.backbones[:1])
+    backbone = settings.backbones[0]
+    tried = grid.candidates(method, choices, backbone=backbone, template=settings.template)
+    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, _):
+        judged = _judged(evaluator, tried, halving=halving, margin=margin, risk=risk)
+        asked = {"grid": {name: list(values) for name, values in choices.items()}, "halving": halving}
+        about = described("grid", FORMAT, evaluator, method=method, backbone=backbone, **asked)
+        # Lists for tuples: what is given back is what is read again.
+        found: dict[str, Any] = json.loads(json.dumps(about | grid.to_json(judged)))
+        if evaluator.store is not None:
+            evaluator.store.write_json(RESULT, found)
+    return found
+
+
+def _check(method: str, unlabelled: tuple[str, ...], margin: float, risk: float) -> None:
+    """Raises UsageError for what cannot be meant."""
     if not 0 <= margin < 1:
         raise UsageError(f"--margin is a difference in accuracy from 0 to below 1, such as 0.01, not {margin:g}.")
     if not 0 < risk < 1:
         raise UsageError(f"--risk is a probability between 0 and 1, such as 0.05, not {risk:g}.")
     if method_class(method).uses_unlabelled and not unlabelled:
         raise UsageError(f"{method} learns from texts without labels: give some with --unlabelled.")
-    settings = replace(settings, methods=(method,), backbones=settings.backbones[:1])
-    tried = grid.candidates(method, choices, backbone=settings.backbones[0], template=settings.template)
-    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, _):
-        try:
-            judged = grid.judge(evaluator, tried, halving=halving, margin=margin, risk=risk)
-        except BudgetSpent as spent:
-            raise UsageError(
-                "The budget was spent before every setting had been judged on the first splits. What is finished is "
-                "kept where --out was given: the same command with a larger --budget goes on from there."
-            ) from spent
-        found: dict[str, Any] = {
-            "format": FORMAT,
-            "study": "grid",
-            "source": dataset.source,
-            "data": dataset.fingerprint,
-            "rows": len(dataset),
-            "classes": len(dataset.classes),
-            "method": method,
-            "backbone": settings.backbones[0],
-            "grid": {name: list(values) for name, values in choices.items()},
-            "halving": halving,
-            "splits": len(evaluator.splits),
-            "seed": settings.seed,
-            "versions": versions(),
-            "hardware": hardware(),
-            **grid.to_json(judged),
-        }
-        found = json.loads(json.dumps(found))  # lists for tuples: what is given back is what is read again
-        if evaluator.store is not None:
-            evaluator.store.write_json(RESULT, found)
-    return found
+
+
+def _judged(evaluator: Evaluator, tried: Sequence[grid.Candidate], **halving: Any) -> grid.GridResult:
+    """Every candidate judged. Raises UsageError where there was no time for even the first splits."""
+    try:
+        return grid.judge(evaluator, tried, **halving)
+    except BudgetSpent as spent:
+        raise UsageError(
+            "The budget was spent before every setting had been judged on the first splits. What is finished is "
+            "kept where --out was given: the same command with a larger --budget goes on from there."
+        ) from spent
 
 
 __all__ = ["study_grid"]

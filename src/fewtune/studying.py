@@ -12,6 +12,7 @@ from fewtune.data.templates.base import Template
 from fewtune.data.templates.words import check_words
 from fewtune.errors import UsageError
 from fewtune.fitting import choose_splits
+from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class
 from fewtune.report.result import hardware, versions
 from fewtune.study import formats
@@ -49,39 +50,58 @@ def study_formats(
     ------
     DataError, UsageError : rows that make no task, a method that reads no text.
     """
-    from fewtune.backbones.load import load_encoder
-
     settings, progress = settings or Settings(), progress or Progress()
     settings.check_out()
-    method = method_class((settings.methods or ("probe",))[0])()
-    if not method.reads_text:
-        raise UsageError(f"{method.title} reads no text, so no format can matter to it. Take another --method.")
+    method = _method(settings)
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     check_words(words or {}, dataset.classes)
     backbone = settings.backbones[0]
     tried = formats.candidates(dataset, method, backbone, instruction=instruction, words=dict(words or {}), more=more)
-    context = Context(dataset, {backbone: load_encoder(backbone)}, groups_of(dataset))
-    splits = choose_splits(context, settings)
-    store = None if settings.out is None else RunStore(settings.out)
-    about = {
-        "format": FORMAT,
-        "study": "formats",
+    evaluator = _evaluator(dataset, backbone, settings, progress)
+    name = evaluator.context.encoders[backbone].name
+    about = described("formats", FORMAT, evaluator, method=method.name, backbone=name)
+    if evaluator.store is not None:
+        evaluator.store.write_json("study.json", {**settings.to_json(), **about})
+    found = about | formats.to_json(formats.compare_formats(evaluator, tried))
+    if evaluator.store is not None:
+        evaluator.store.write_json(RESULT, found)
+    return found
+
+
+def described(study: str, format: int, evaluator: Evaluator, **asked: Any) -> dict[str, Any]:
+    """What a study's result begins with: the rows it is about, what was asked, the splits, the machine."""
+    dataset = evaluator.context.dataset
+    return {
+        "format": format,
+        "study": study,
         "source": dataset.source,
         "data": dataset.fingerprint,
         "rows": len(dataset),
         "classes": len(dataset.classes),
-        "method": method.name,
-        "backbone": context.encoders[backbone].name,
-        "splits": len(splits),
-        "seed": settings.seed,
+        **asked,
+        "splits": len(evaluator.splits),
+        "seed": evaluator.seed,
         "versions": versions(),
         "hardware": hardware(),
     }
-    if store is not None:
-        store.write_json("study.json", {**settings.to_json(), **about})
-    evaluator = Evaluator(context, splits, store=store, progress=progress, seed=settings.seed)
-    found = about | formats.to_json(formats.compare_formats(evaluator, tried))
-    if store is not None:
-        store.write_json(RESULT, found)
-    return found
+
+
+def _method(settings: Settings) -> Method:
+    """The method that formats are judged with. Raises UsageError for one that they cannot matter to."""
+    method = method_class((settings.methods or ("probe",))[0])()
+    if not method.reads_text:
+        raise UsageError(f"{method.title} reads no text, so no format can matter to it. Take another --method.")
+    return method
+
+
+def _evaluator(dataset: Dataset, backbone: str, settings: Settings, progress: Progress) -> Evaluator:
+    from fewtune.backbones.load import load_encoder
+
+    context = Context(dataset, {backbone: load_encoder(backbone)}, groups_of(dataset))
+    splits = choose_splits(context, settings)
+    store = None if settings.out is None else RunStore(settings.out)
+    return Evaluator(context, splits, store=store, progress=progress, seed=settings.seed)
+
+
+__all__ = ["described", "study_formats"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fewtune.data.clean.base import Cleaner
 from fewtune.data.clean.log import Change
 from fewtune.data.clean.spaces import Spaces
-from fewtune.data.columns import choose_columns
+from fewtune.data.columns import Columns, choose_columns
 from fewtune.data.formats.see import see
 from fewtune.data.read import read_table
 from fewtune.data.readers.base import Table
@@ -72,23 +72,25 @@ def prepare(
         A name in `only`, `mask` or `drop` is unknown.
     """
     wanted = wishes(only, mask, drop)
+    table, columns = _read(source, text=text, label=label, group=group)
+    bench = Bench(table, columns, wanted.taken | set(wanted.drop), decide, decided or {}, tick)
+    fingerprint = _fingerprint(bench)
+    if any(cleaner.name == Spaces.name for cleaner in wanted.cleaners):
+        _trim(bench, (columns.label, columns.group))
+    _clean(bench, wanted)
+    for name in wanted.drop:
+        bench.settle(list(DROPPERS[name](bench)))
+    return Prepared(bench, wanted, fingerprint)
+
+
+def _read(source: object, *, text: str | None, label: str | None, group: str | None) -> tuple[Table, Columns]:
+    """The cells, and which of their columns is what."""
     table = writable_names(read_table(source, lines=text is None and label is None))
     if not len(table):
         raise EmptyData("There are no rows.", file=table.source)
     if text is None:
         _refuse_records(table, label)
-    columns = choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)
-    taken = wanted.taken | set(wanted.drop)
-    bench = Bench(table, columns, taken, decide, decided or {}, tick)
-    fingerprint = _fingerprint(bench)
-    if any(cleaner.name == Spaces.name for cleaner in wanted.cleaners):
-        for column in (columns.label, columns.group):
-            if column is not None:
-                bench.settle(list(_outer_spaces(bench, column)))
-    _clean(bench, wanted)
-    for name in wanted.drop:
-        bench.settle(list(DROPPERS[name](bench)))
-    return Prepared(bench, wanted, fingerprint)
+    return table, choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)
 
 
 def _refuse_records(table: Table, label: str | None) -> None:
@@ -128,8 +130,14 @@ def _proposals(bench: Bench, cleaner: Cleaner, places: Iterable[int]) -> list[Ch
     return found
 
 
-def _outer_spaces(bench: Bench, column: str) -> Iterable[Change]:
+def _trim(bench: Bench, names: Iterable[str | None]) -> None:
     """Labels and groups lose outer white space: what is written another way is for a person to decide."""
+    for column in names:
+        if column is not None:
+            bench.settle(list(_outer_spaces(bench, column)))
+
+
+def _outer_spaces(bench: Bench, column: str) -> Iterable[Change]:
     for place in range(len(bench)):
         cell = bench.cell(column, place)
         if cell.strip() not in ("", cell):

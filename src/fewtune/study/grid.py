@@ -40,6 +40,9 @@ MOST = 1000
 LIST_MARK = ":"
 """Between the parts of one value, where a setting is a list: `targets=query:value,dense`."""
 
+Candidate = tuple[dict[str, Any], Recipe]
+"""The settings of the grid, and the recipe that has them."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -103,7 +106,7 @@ def parse(method: str, given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 def candidates(
     method: str, choices: Mapping[str, Sequence[Any]], *, backbone: str, template: Template = PLAIN
-) -> list[tuple[dict[str, Any], Recipe]]:
+) -> list[Candidate]:
     """Every combination with its recipe, the method's default first, none twice.
 
     Raises
@@ -121,7 +124,7 @@ def candidates(
     default = cls()
     tried = [{name: getattr(default, name) for name in choices}]
     tried += [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    found: dict[str, tuple[dict[str, Any], Recipe]] = {}
+    found: dict[str, Candidate] = {}
     for settings in tried:
         recipe = Recipe(dataclasses.replace(default, **settings), backbone, template)
         found.setdefault(recipe.hash, (settings, recipe))
@@ -130,7 +133,7 @@ def candidates(
 
 def judge(
     evaluator: Evaluator,
-    tried: Sequence[tuple[dict[str, Any], Recipe]],
+    tried: Sequence[Candidate],
     *,
     halving: bool = True,
     margin: float = MARGIN,
