@@ -282,9 +282,7 @@ def _without_words(said: list[Message], excess: int, model: LanguageModel) -> li
     return [*said[:place], Message(turn.role, turn.content[gone:]), *said[place + 1 :]]
 
 
-def _too_long(
-    example: Example, tokens: int, context: int, what: str = "completion", *, around: int = 0
-) -> DataError:
+def _too_long(example: Example, tokens: int, context: int, what: str = "completion", *, around: int = 0) -> DataError:
     beside = f" beside the {around} of the template" if around else ""
     said = f"The {what} is {tokens} tokens long and does not fit the model's context of {context}{beside}."
     remedy = "Shorten it, split it, take a model with a longer context, or let its end be cut off (overlong='cut')."
