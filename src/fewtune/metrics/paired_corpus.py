@@ -20,7 +20,7 @@ Phipson, Smyth: Permutation p-values should never be zero. Stat. Appl. Genet. Mo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,18 +125,24 @@ def compare_texts(
     plan = Resampling.of(a.rows, groups, draws=draws, seed=seed, level=level)
     difference_D, clusters = _differences(a, b, plan), plan.clusters
     span = float(np.subtract(*a.bounds[::-1]))
+    variance = float(difference_D.var()) * clusters / max(1, clusters - 1)
+    by_chance = randomisation_test(a, b, groups=groups, swaps=swaps, seed=seed)
     evidence = Evidence(
         mean=_difference(a, b),
-        variance=float(difference_D.var()) * clusters / max(1, clusters - 1),
+        variance=variance,
         freedom=clusters - 1,
         rows=a.rows,
         clusters=clusters,
-        exact=randomisation_test(a, b, groups=groups, swaps=swaps, seed=seed),
+        # Below 1 − level the two agree, and how small its p can get is only a matter of how many swaps were made:
+        # it must not widen the interval then.
+        exact=by_chance if by_chance >= 1 - level else 0.0,
         method=f"paired bootstrap ({draws} draws) and approximate randomisation over {clusters} clusters",
         unit=span if np.isfinite(span) else 1.0,
         open_ended=not np.isfinite(span),
     )
-    return conclude(evidence, level, bound=span)
+    found = conclude(evidence, level, bound=span)
+    # Where nothing varies, no number of rows is known to help.
+    return replace(found, p=max(found.p, by_chance), rows_needed=found.rows_needed if variance > 0 else None)
 
 
 def _differences(a: CorpusScore, b: CorpusScore, plan: Resampling) -> FloatArray:
@@ -149,7 +155,7 @@ def _differences(a: CorpusScore, b: CorpusScore, plan: Resampling) -> FloatArray
 
 
 def _difference(a: CorpusScore, b: CorpusScore) -> float:
-    return (a.value() - b.value()) * (1.0 if a.higher_is_better else -1.0)
+    return a.value() - b.value() if a.higher_is_better else b.value() - a.value()
 
 
 def _same_rows(a: CorpusScore, b: CorpusScore) -> None:

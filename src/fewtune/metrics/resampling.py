@@ -53,6 +53,11 @@ class Resampling:
         return cls(cluster_index(groups, rows), draws, seed, level)
 
     @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.cluster_N)
+
+    @property
     def clusters(self) -> int:
         """K."""
         return int(self.cluster_N.max()) + 1
