@@ -2,16 +2,13 @@
 
 import multiprocessing
 import os
-import signal
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from bad_methods import Failing, Fatal
 
 from fewtune.data.splits import repeated_folds
 from fewtune.errors import TrainingDiverged
-from fewtune.methods.base import Fitted, Material
-from fewtune.methods.majority import Majority
 from fewtune.methods.probe import Probe
 from fewtune.recipe import Recipe
 from fewtune.testing.executors import ExecutorContract, toy_context
@@ -60,28 +57,6 @@ def test_no_worker_outlives_the_plan(context: Context) -> None:
     assert multiprocessing.active_children()
     outcomes.close()
     assert not multiprocessing.active_children()
-
-
-@dataclass(frozen=True)
-class Fatal(Majority):
-    """Kills the process it runs in, unless that is the parent."""
-
-    parent: int = 0
-
-    def fit(self, material: Material) -> Fitted:
-        """Die in a worker."""
-        if os.getpid() != self.parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().fit(material)
-
-
-@dataclass(frozen=True)
-class Failing(Majority):
-    """Raises."""
-
-    def fit(self, material: Material) -> Fitted:
-        """Raise."""
-        raise TrainingDiverged("on purpose")
 
 
 def test_a_run_left_over_is_that_of_a_full_plan_bit_for_bit():

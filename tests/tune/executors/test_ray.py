@@ -12,9 +12,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import bad_methods
 import numpy as np
 import psutil
 import pytest
+from bad_methods import Failing, Fatal
 
 from fewtune.data.splits import repeated_folds
 from fewtune.errors import BackboneDamaged, BackboneMissing, MissingExtra, TrainingDiverged, UsageError
@@ -37,8 +39,9 @@ if importlib.util.find_spec("ray") is None:
 @pytest.fixture(scope="module")
 def shared():
     executor = RayExecutor(workers=2)
-    # Workers cannot import this file, as they can a module that is installed.
-    executor.ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    # Workers cannot import these files, as they can a module that is installed.
+    for module in (sys.modules[__name__], bad_methods):
+        executor.ray.cloudpickle.register_pickle_by_value(module)
     yield executor
     executor.close()
 
@@ -73,19 +76,6 @@ class TestRayExecutor(ExecutorContract):
 
 
 @dataclass(frozen=True)
-class Fatal(Majority):
-    """Kills the process it runs in, unless that is the one that asks."""
-
-    parent: int = 0
-
-    def fit(self, material: Material) -> Fitted:
-        """Die in a worker."""
-        if os.getpid() != self.parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().fit(material)
-
-
-@dataclass(frozen=True)
 class Frail(Majority):
     """Kills the first worker it runs in, leaving a mark."""
 
@@ -98,15 +88,6 @@ class Frail(Majority):
             with contextlib.suppress(FileExistsError), Path(self.mark).open("x"):
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(material)
-
-
-@dataclass(frozen=True)
-class Failing(Majority):
-    """Raises."""
-
-    def fit(self, material: Material) -> Fitted:
-        """Raise."""
-        raise TrainingDiverged("on purpose")
 
 
 @pytest.mark.slow
