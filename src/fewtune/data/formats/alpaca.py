@@ -17,7 +17,6 @@ class Alpaca(Format):
     title = "Alpaca instructions"
     suffix = ".json"
     task = "generation"
-    holds = frozenset(("completions", "conversations"))
     strict = False
 
     def knows(self, record: Record) -> bool:

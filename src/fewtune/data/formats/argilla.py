@@ -29,7 +29,6 @@ class Argilla(Format):
     title = "Argilla records"
     suffix = ".json"
     task = "classification"
-    holds = frozenset(("labels", "ids", "groups", "origins", "columns", "parts"))
 
     def knows(self, record: Record) -> bool:
         """`fields` with what Argilla puts beside them, or `inputs` with an annotation."""

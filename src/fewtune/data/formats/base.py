@@ -9,14 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from fewtune.data.base import Dataset, Example, Message, Task
 from fewtune.data.readers.base import Table
 
 Record = Mapping[str, Any]
-Aspect = Literal["labels", "ids", "groups", "origins", "columns", "completions", "conversations", "parts"]
-"""What examples may have beside their text; `parts` are texts of several columns, `columns` the other columns."""
 ASSISTANT = "assistant"
 
 
@@ -46,8 +44,6 @@ class Format(ABC):
     suffix: ClassVar[str]
     """The usual ending of its files."""
     task: ClassVar[Task]
-    holds: ClassVar[frozenset[Aspect]]
-    """What survives being written and read; what is lost is named to the person."""
     strict: ClassVar[bool] = True
     """Whether records of the format look like nothing else, so that it is read as such even with columns named."""
 

@@ -20,7 +20,6 @@ class Chat(Format):
     title = "chat messages"
     suffix = ".jsonl"
     task = "generation"
-    holds = frozenset(("completions", "conversations"))
     key = "messages"
     role, content = "role", "content"
 

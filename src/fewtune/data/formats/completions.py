@@ -18,7 +18,6 @@ class Completions(Format):
     title = "prompts and completions"
     suffix = ".jsonl"
     task = "generation"
-    holds = frozenset(("ids", "groups", "origins", "columns", "completions"))
     strict = False
 
     def knows(self, record: Record) -> bool:

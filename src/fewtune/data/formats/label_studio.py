@@ -26,7 +26,6 @@ class LabelStudio(Format):
     title = "Label Studio JSON"
     suffix = ".json"
     task = "classification"
-    holds = frozenset(("labels", "ids", "groups", "origins", "columns", "parts"))
 
     def knows(self, record: Record) -> bool:
         """`data` is an object and annotations (completions, in old versions) or predictions stand beside it."""

@@ -28,7 +28,6 @@ class Prodigy(Format):
     title = "Prodigy annotations"
     suffix = ".jsonl"
     task = "classification"
-    holds = frozenset(("labels", "ids", "groups", "origins", "columns"))
 
     def knows(self, record: Record) -> bool:
         """A text with an answer, or with a list of what was accepted."""

@@ -19,7 +19,6 @@ class ShareGPT(Chat):
     name = "sharegpt"
     title = "ShareGPT conversations"
     suffix = ".json"
-    holds = frozenset(("ids", "completions", "conversations"))
     key = "conversations"
     role, content = "from", "value"
 

@@ -25,7 +25,6 @@ class Spacy(Format):
     title = "spaCy text categories"
     suffix = ".jsonl"
     task = "classification"
-    holds = frozenset(("labels", "ids", "groups", "origins", "columns"))
 
     def knows(self, record: Record) -> bool:
         """`cats` is an object of numbers."""
