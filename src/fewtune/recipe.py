@@ -29,16 +29,20 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain values, every default written out: a later change of default cannot change an old recipe.
 
-        The plain template is left out, as recipes from before there were templates mean it: their hashes stand.
+        The plain template and the task of classification are left out, as recipes from before there were others mean
+        them: their hashes stand.
         """
         plain = {"method": self.method.name, "backbone": self.backbone, "settings": self.method.settings()}
+        if self.method.task != "classification":
+            plain["task"] = self.method.task
         return plain if self.template == PLAIN else {**plain, "template": self.template.to_json()}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Recipe:
         """The inverse of `to_json`. Raises UsageError when a key is missing or a setting is unknown."""
         try:
-            method = method_class(str(plain["method"])).from_settings(plain.get("settings", {}))
+            cls_of_method = method_class(str(plain["method"]), plain.get("task", "classification"))
+            method = cls_of_method.from_settings(plain.get("settings", {}))
             template = Template.from_json(plain.get("template", {}))
             return cls(method=method, backbone=str(plain.get("backbone", DEFAULT_BACKBONE)), template=template)
         except (KeyError, TypeError, AttributeError) as error:
@@ -52,4 +56,4 @@ class Recipe:
     @property
     def title(self) -> str:
         """What a person reads."""
-        return self.method.title
+        return self.method.called

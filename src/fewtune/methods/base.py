@@ -13,17 +13,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fewtune.data.base import Example, Task
+from fewtune.data.templates.base import PLAIN, Template
+
 if TYPE_CHECKING:
     import torch
 
     from fewtune.backbones.encoder import Encoder
+    from fewtune.backbones.language.model import LanguageModel
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -49,6 +53,51 @@ class Material:
     """The only source of randomness of the run."""
     names: tuple[str, ...] = ()
     """[C] what each class is called, as a text of its own, where the template says; else the classes' own names."""
+    examples: Sequence[Example] = ()
+    """[N] for writing: the training rows whole, prompt and completion; `texts` are then their prompts."""
+    language_model: LanguageModel | None = None
+    """For writing: the backbone."""
+    template: Template = PLAIN
+    """For writing: how an example is put to the backbone."""
+
+    def subset(self, rows: IntArray) -> Material:
+        """The same with these training rows only."""
+        return replace(
+            self,
+            texts=[self.texts[row] for row in rows],
+            labels=self.labels[rows],
+            groups=None if self.groups is None else [self.groups[row] for row in rows],
+            examples=[self.examples[row] for row in rows] if self.examples else (),
+        )
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer makes of rows: what their completions cost it, and what it writes itself."""
+
+    nll: FloatArray
+    """[B] negative log-likelihood in nats, summed over the completion's tokens, the end included."""
+    tokens: IntArray
+    """[B] how many tokens that is."""
+    bytes: IntArray
+    """[B] UTF-8 bytes of the completion."""
+    texts: tuple[str, ...] | None = None
+    """[B] what it wrote for each prompt; None where it was not asked."""
+
+    def subset(self, rows: Sequence[int] | IntArray) -> Written:
+        """Some of the rows."""
+        texts = None if self.texts is None else tuple(self.texts[row] for row in rows)
+        return Written(self.nll[rows], self.tokens[rows], self.bytes[rows], texts)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Rows whose loss is measured while training."""
+
+    texts: Sequence[str]
+    labels: IntArray
+    examples: Sequence[Example] = ()
+    """For writing: the rows whole."""
 
 
 @dataclass
@@ -93,6 +142,22 @@ class Fitted(ABC):
         """Write weights (safetensors) and settings (JSON) that the method's `load` reads."""
 
 
+class Writer(Fitted):
+    """A fitted method that writes: what it gives back where rows are prompts and completions."""
+
+    def predict_proba(self, texts: Sequence[str]) -> FloatArray:
+        """It knows no classes. Raises NotImplementedError."""
+        raise NotImplementedError(f"{type(self).__name__} writes texts and knows no classes")
+
+    @abstractmethod
+    def costs(self, examples: Sequence[Example]) -> Written:
+        """What the completions of `examples` cost; no text is written."""
+
+    @abstractmethod
+    def write(self, examples: Sequence[Example], settings: Any = None) -> list[str]:
+        """What it writes for the prompt of each example; `settings` of the decoding, greedy when not given."""
+
+
 @dataclass(frozen=True)
 class Method(ABC):
     """How a backbone is adapted: an immutable value whose fields are its hyper-parameters."""
@@ -107,6 +172,13 @@ class Method(ABC):
     """False: needs no backbone."""
     uses_unlabelled: ClassVar[bool] = False
     """True: is a candidate only when unlabelled text was given."""
+    task: ClassVar[Task] = "classification"
+    """The kind of rows it is for; those for `generation` are for plain text (language modelling) too."""
+
+    @property
+    def called(self) -> str:
+        """What a person reads of this one: the title, and what tells it from others of its kind."""
+        return self.title
 
     @classmethod
     @abstractmethod
@@ -116,6 +188,9 @@ class Method(ABC):
     def warm(self, encoder: Encoder, texts: Sequence[str]) -> None:
         """Have the encoder compute now what every run of this method will ask it for: workers then share it."""
         encoder.embed(texts)
+
+    def warm_to_write(self, language_model: LanguageModel, examples: Sequence[Example]) -> None:  # noqa: B027
+        """`warm`, of a method that writes."""
 
     def settings(self) -> dict[str, Any]:
         """The hyper-parameters as plain JSON values."""
@@ -153,6 +228,10 @@ class Tunable(ABC):
     @abstractmethod
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
         """The training objective on given rows, in evaluation mode."""
+
+    def watched_loss(self, rows: Watched) -> float:
+        """`evaluation_loss` of rows that are watched."""
+        return self.evaluation_loss(rows.texts, rows.labels)
 
     @abstractmethod
     def chance_loss(self) -> float | None:

@@ -127,7 +127,7 @@ def linear_names(body: Body, targets: Sequence[str] = ()) -> list[str]:
     names = [
         name
         for name, part in body.model.named_modules()
-        if isinstance(part, nn.Linear)
+        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")  # GPT-2's linear layers
         and id(part) in inside
         and "pooler" not in name
         and (not targets or name.rpartition(".")[2] in targets)

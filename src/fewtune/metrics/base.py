@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fewtune.methods.base import Written
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -44,6 +46,8 @@ class OutOfFold:
     """J arrays [B, C]: what was predicted for them."""
     groups: Sequence[Hashable] | None = None
     """[N] rows that share a group are one cluster; None stands alone."""
+    written: tuple[Written, ...] | None = None
+    """J: of a writer, what it made of the rows held out; it knows no classes, so `probs` are then [B, 0]."""
 
     def __post_init__(self) -> None:
         assert len(self.held_out) == len(self.probs) > 0, "one array of probabilities for each split"
@@ -90,6 +94,16 @@ class OutOfFold:
         return tuple((probs.argmax(axis=1) == self.labels_N[rows]).astype(np.float64) for rows, probs in pairs)
 
     @cached_property
+    def row_scores(self) -> tuple[FloatArray, ...]:
+        """J arrays [B], higher is better: what candidates are compared by. 1 where the class was right; of a writer,
+        minus the bits a completion cost over the bytes of an average one, so that their mean is minus bits per byte.
+        """
+        if self.written is None:
+            return self.correct
+        average = float(np.concatenate([w.bytes for w in self.written]).mean()) * float(np.log(2))
+        return tuple(-written.nll / max(average, 1e-12) for written in self.written)
+
+    @cached_property
     def tested_N(self) -> IntArray:
         """The rows held out at least once, sorted: all of them, but for splits by time or of a person's own."""
         return np.unique(self.rows_M)
@@ -101,7 +115,7 @@ class OutOfFold:
             return self
         held_out = tuple(np.searchsorted(kept, rows_B).astype(np.int64) for rows_B in self.held_out)
         groups = None if self.groups is None else [self.groups[row] for row in kept]
-        return OutOfFold(self.labels_N[kept], held_out, self.probs, groups)
+        return OutOfFold(self.labels_N[kept], held_out, self.probs, groups, self.written)
 
     @cached_property
     def mean_probs_NC(self) -> FloatArray:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from fewtune.data.base import Dataset
     from fewtune.study.choice import Belief
     from fewtune.study.evaluator import Judged
-    from fewtune.study.ladder import Climb, Rung
+    from fewtune.study.ladder import Climb
     from fewtune.study.learning_curve import Curve
+    from fewtune.study.rung import Rung
 
 FORMAT = 1
 DRAWS = 1000

@@ -24,9 +24,11 @@ import numpy as np
 
 from fewtune.methods.base import FloatArray, IntArray
 from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.intervals import Groups
+from fewtune.metrics.paired import paired_error
 
 REFERENCE = "probe"
-BASELINES = ("majority", "zero_shot")
+BASELINES = ("majority", "zero_shot", "few_shot")
 FADES_FROM = 8
 """Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
 
@@ -83,19 +85,45 @@ class Candidate:
 
 def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int, list[Belief]]:
     """Index of the winner, and the beliefs it rests on."""
-    held_out = candidates[0].oof.held_out
-    return _choose([list(c.oof.correct) for c in candidates], [c.method for c in candidates], held_out, rows_per_class)
+    first = candidates[0].oof
+    scores, methods = [list(c.oof.row_scores) for c in candidates], [c.method for c in candidates]
+    if first.written is not None:
+        return simplest(scores, methods, first.held_out, first.groups), []
+    return _choose(scores, methods, first.held_out, rows_per_class)
 
 
 def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_out: IntArray) -> int:
     """The winner when the rows of `left_out` are not looked at: the choice inside a resample."""
-    hidden = np.zeros(len(candidates[0].oof.labels_N), dtype=bool)
+    first, methods = candidates[0].oof, [c.method for c in candidates]
+    hidden = np.zeros(len(first.labels_N), dtype=bool)
     hidden[left_out] = True
-    seen = [~hidden[rows] for rows in candidates[0].oof.held_out]
+    seen = [~hidden[rows] for rows in first.held_out]
     kept = [split for split, mask in enumerate(seen) if mask.any()]
-    scores = [[candidate.oof.correct[split][seen[split]] for split in kept] for candidate in candidates]
-    held_out = [candidates[0].oof.held_out[split][seen[split]] for split in kept]
-    return _choose(scores, [c.method for c in candidates], held_out, rows_per_class)[0]
+    scores = [[candidate.oof.row_scores[split][seen[split]] for split in kept] for candidate in candidates]
+    held_out = [first.held_out[split][seen[split]] for split in kept]
+    if first.written is not None:
+        return simplest(scores, methods, held_out, first.groups)
+    return _choose(scores, methods, held_out, rows_per_class)[0]
+
+
+def simplest(
+    scores: Sequence[Sequence[FloatArray]], methods: Sequence[str], held_out: Sequence[IntArray], groups: Groups
+) -> int:
+    """The simplest method within one corrected standard error of the best, where nothing published is leant on.
+
+    Of one method in several settings (epochs), the best alone is looked at: which of them is taken costs nothing later.
+    """
+    means = [round(float(np.concatenate(list(candidate)).mean()), 9) for candidate in scores]
+    best = int(np.argmax(means))
+    rows = int(max(rows_B.max() for rows_B in held_out)) + 1 if groups is None else len(groups)
+    for method in dict.fromkeys(methods):
+        place = max((p for p, name in enumerate(methods) if name == method), key=lambda p: (means[p], -p))
+        if place != best and method in BASELINES:
+            continue
+        behind, error = paired_error(scores[best], scores[place], held_out, rows=rows, groups=groups)
+        if place == best or behind <= error:
+            return place
+    return best
 
 
 def _choose(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewtune.data.splits import Split
-from fewtune.methods.base import Fitted, IntArray
+from fewtune.methods.base import Fitted, IntArray, Written
 from fewtune.methods.templated import Templated
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
@@ -23,6 +23,9 @@ from fewtune.study.store import RunStore
 from fewtune.tune.executors.base import Executor
 from fewtune.tune.executors.registry import default_executor
 from fewtune.tune.run import Context, Outcome, Run, fit
+
+MOST_WRITTEN = 500
+"""Rows after which no further split's texts are written: costs are known of all rows, and writing takes its time."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,20 @@ class Evaluator:
         """Out-of-fold predictions of `recipe` on every split. Raises BudgetSpent; what is finished stays kept."""
         outcomes = self.outcomes([self.run(recipe, number) for number in range(len(self.splits))])
         held_out = tuple(split.test for split in self.splits)
-        oof = OutOfFold(self.context.labels, held_out, tuple(o.probs for o in outcomes), self.context.groups)
-        return Judged(recipe, tuple(outcomes), oof)
+        return Judged(recipe, tuple(outcomes), out_of_fold(outcomes, held_out, self.context))
 
     def run(self, recipe: Recipe, number: int) -> Run:
         """`recipe` on the split of that number: the same run whichever study asks for it."""
         split = self.splits[number]
         seed = derive(self.seed, split.repeat, split.fold)
         # The loss on held-out rows is watched on one split: enough for the picture, cheap, and it decides nothing.
-        return Run(recipe, split.train, split.test, seed, watch=number == 0)
+        return Run(recipe, split.train, split.test, seed, watch=number == 0, write=self._writes(number))
+
+    def _writes(self, number: int) -> bool:
+        """Whether a writer's texts are kept of a split: each row once, and no more of them than say something."""
+        before = sum(len(split.test) for split in self.splits[:number])
+        answers = self.context.dataset.task == "generation"  # of plain text there is no answer to be written
+        return answers and self.splits[number].repeat == 0 and before < MOST_WRITTEN
 
     def outcomes(self, plan: Sequence[Run]) -> list[Outcome]:
         """The outcome of each run, from the store where it is there."""
@@ -112,7 +120,8 @@ class Evaluator:
         rows: IntArray = np.arange(len(self.context.dataset), dtype=np.int64)
         run = Run(recipe, rows, rows[:0], derive(self.seed, -1, -1))
         fitted = fit(run, self.context, tick=self.progress.step)
-        return Templated(fitted, self.context.render(recipe)) if recipe.method.reads_text else fitted
+        templated = recipe.method.reads_text and not self.context.writes
+        return Templated(fitted, self.context.render(recipe)) if templated else fitted
 
     def _tick(self) -> None:
         self.progress.step()
@@ -131,9 +140,27 @@ class Evaluator:
                 "train_rows": len(run.train),
                 "test_rows": len(run.test),
                 "seed": run.seed,
-                "accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean()),
+                **self._score(run, outcome),
             }
             self.store.put(key, outcome, about)
+
+    def _score(self, run: Run, outcome: Outcome) -> dict[str, float]:
+        """The one number of a run, for its line in the list."""
+        if outcome.written is None:
+            return {"accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean())}
+        return {"bits_per_byte": bits_per_byte(outcome.written)}
+
+
+def out_of_fold(outcomes: Sequence[Outcome], held_out: Sequence[IntArray], context: Context) -> OutOfFold:
+    """What was predicted, or written, for the rows held out."""
+    written = tuple(outcome.written for outcome in outcomes if outcome.written is not None)
+    probs = tuple(outcome.probs for outcome in outcomes)
+    return OutOfFold(context.labels, tuple(held_out), probs, context.groups, written if context.writes else None)
+
+
+def bits_per_byte(written: Written) -> float:
+    """What all completions cost, over all their bytes."""
+    return float(written.nll.sum() / (np.log(2) * max(1, int(written.bytes.sum()))))
 
 
 def derive(seed: int, *parts: int) -> int:

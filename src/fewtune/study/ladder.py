@@ -12,31 +12,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fewtune.data.base import Task
 from fewtune.errors import TrainingDiverged
-from fewtune.methods.registry import NAMES, method_class
+from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
 from fewtune.study.choice import Belief, Candidate, choose, choose_within
+from fewtune.study.epochs import longer_or_shorter
 from fewtune.study.evaluator import Evaluator, Judged
+from fewtune.study.rung import Rung
 
 ALWAYS = ("majority", "probe")
 """Judged whatever methods are asked for and however little time is given: what everything is held against."""
+ALWAYS_WRITING = ("zero_shot", "few_shot")
+"""Likewise where texts are written."""
 SAFETY = 1.25
 """Estimates are stretched by this, so that the budget is kept."""
 CURVE_SHARE = 1.2
 """Cost of the learning curve in probe rungs: parts of 0.3, 0.45 and 0.7 of the rows."""
 REPORT_SECONDS = 5.0
 """Held back for calibration, report and files."""
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One place on the ladder: judged, or skipped and why."""
-
-    recipe: Recipe
-    judged: Judged | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +59,11 @@ class Climb:
         return judged
 
 
-def default_rungs(backbones: Sequence[str], *, unlabelled: bool) -> list[Recipe]:
+def default_rungs(backbones: Sequence[str], *, unlabelled: bool, task: Task = "classification") -> list[Recipe]:
     """Every method that applies, simplest first; for several backbones (small to large) each method of one, then the
     methods of the next.
     """
-    classes = [method_class(name) for name in NAMES]
+    classes = [method_class(name, task) for name in names(task)]
     recipes = [Recipe(cls(), backbones[0]) for cls in classes if not cls.reads_text]
     for backbone in backbones:
         recipes += [
@@ -87,10 +83,16 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
     recipes : simplest first; `ALWAYS` of the first backbone are judged whatever the budget.
     """
     rungs: list[Rung] = []
-    first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in ALWAYS}
+    always = ALWAYS_WRITING if evaluator.context.writes else ALWAYS
+    first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in always}
     for recipe in recipes:
-        rungs.append(_judge(evaluator, recipe, must=recipe is first.get(recipe.method.name)))
-        evaluator.budget.reserve = _reserve(evaluator, rungs)
+        tried: list[Rung] = []
+        another: Recipe | None = recipe
+        while another is not None:
+            tried.append(_judge(evaluator, another, must=another is first.get(another.method.name)))
+            evaluator.budget.reserve = _reserve(evaluator, [*rungs, *tried])
+            another = longer_or_shorter(tried)
+        rungs += tried
     return _conclude(evaluator, rungs)
 
 
@@ -119,8 +121,8 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
         return Rung(recipe, reason=str(error))
     finally:
         evaluator.budget = budget
-    accuracy = float(np.concatenate(judged.oof.correct).mean())
-    evaluator.progress.finish(f"accuracy {accuracy:.3f}")
+    score = float(np.concatenate(judged.oof.row_scores).mean())
+    evaluator.progress.finish(f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}")
     return Rung(recipe, judged)
 
 
@@ -129,16 +131,19 @@ def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:
     judged = [rung.judged for rung in rungs if rung.judged is not None]
     candidates = [Candidate(one.recipe.method.name, one.oof) for one in judged]
     dataset = evaluator.context.dataset
-    rows_per_class = len(dataset) / len(dataset.classes)
+    rows_per_class = len(dataset) / max(1, len(dataset.classes))
     winner, beliefs = choose(candidates, rows_per_class)
     chosen = [choose_within(candidates, rows_per_class, split.test) for split in evaluator.splits]
     probs = tuple(judged[pick].oof.probs[number] for number, pick in enumerate(chosen))
     first = judged[0].oof
+    written = None
+    if first.written is not None:
+        written = tuple((judged[pick].oof.written or ())[number] for number, pick in enumerate(chosen))
     return Climb(
         rungs=tuple(rungs),
         judged=tuple(places),
         winner=places[winner],
         beliefs=tuple(beliefs),
-        headline=OutOfFold(first.labels_N, first.held_out, probs, first.groups),
+        headline=OutOfFold(first.labels_N, first.held_out, probs, first.groups, written),
         chosen=tuple(places[pick] for pick in chosen),
     )

@@ -21,7 +21,7 @@ import numpy as np
 
 from fewtune.data.files import written_whole
 from fewtune.errors import StoreError
-from fewtune.methods.base import TrainingLog
+from fewtune.methods.base import TrainingLog, Written
 from fewtune.tune.run import Outcome
 
 
@@ -49,10 +49,10 @@ class RunStore:
             return None
         try:
             with self._array(key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                probs = arrays["probs"]
+                probs, written = arrays["probs"], _written(arrays)
             log = TrainingLog(**line["log"]) if line["log"] else None
             notes = tuple(map(str, line["notes"]))
-            return Outcome(probs, float(line["seconds"]), log, notes, int(line["trainable_parameters"]))
+            return Outcome(probs, float(line["seconds"]), log, notes, int(line["trainable_parameters"]), written)
         # Array or line was deleted or damaged: the run is done again.
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
@@ -61,7 +61,7 @@ class RunStore:
         """Keep a finished run; `about` is what a person wants to read in the list of runs."""
         with advising(self.folder):
             with written_whole(self._array(key)) as file:
-                np.savez(file, probs=outcome.probs)
+                np.savez(file, probs=outcome.probs, **_arrays(outcome.written))
             log = None if outcome.log is None else dataclasses.asdict(outcome.log)
             line = {"key": key, **about, "seconds": outcome.seconds, "notes": list(outcome.notes), "log": log}
             line["trainable_parameters"] = outcome.trainable_parameters
@@ -74,6 +74,23 @@ class RunStore:
 
     def _array(self, key: str) -> Path:
         return self.folder / "arrays" / f"{key}.npz"
+
+
+def _arrays(written: Written | None) -> dict[str, Any]:
+    """What a writer made of rows, as arrays; its texts as UTF-8 JSON, since NumPy would cut zeros off their ends."""
+    if written is None:
+        return {}
+    arrays = {"nll": written.nll, "tokens": written.tokens, "bytes": written.bytes}
+    if written.texts is None:
+        return arrays
+    return {**arrays, "texts": np.frombuffer(json.dumps(written.texts).encode(), dtype=np.uint8)}
+
+
+def _written(arrays: Any) -> Written | None:
+    if "nll" not in arrays:
+        return None
+    texts = tuple(map(str, json.loads(arrays["texts"].tobytes()))) if "texts" in arrays else None
+    return Written(arrays["nll"], arrays["tokens"], arrays["bytes"], texts)
 
 
 def write_json(path: Path, value: Any) -> Path:

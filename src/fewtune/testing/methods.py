@@ -19,11 +19,10 @@ import pytest
 
 from fewtune import model_folder
 from fewtune.backbones.encoder import Encoder
-from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material, Method, TunedMethod
+from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material, Method, TunedMethod, Watched
 from fewtune.methods.registry import NAMES, method_class
 from fewtune.recipe import Recipe
 from fewtune.testing.toys import CLASSES, toy_dataset
-from fewtune.tune.course import Watched
 from fewtune.tune.loop import train
 
 NEW_TEXTS = ["my dog and a cat", "very red", "", "nothing of the sort", "the old hammer and the old hammer"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from fewtune.data.splits import holdout
-from fewtune.methods.base import IntArray, Material, TrainingLog, Tunable, TunedMethod
+from fewtune.methods.base import IntArray, Material, TrainingLog, Tunable, TunedMethod, Watched
 from fewtune.tune.step import rate_factor
 
 MEASUREMENTS = 12
@@ -27,14 +26,6 @@ MEASUREMENTS = 12
 MOST_RESEEDS = 2
 CHANCE_MARGIN = 0.98
 """A loss above this share of chance after warm-up (and as long again) has not left chance."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """Rows whose loss is measured while training."""
-
-    texts: Sequence[str]
-    labels: IntArray
 
 
 @dataclass(frozen=True)
@@ -155,13 +146,8 @@ def set_validation_aside(method: TunedMethod, material: Material) -> tuple[Mater
     split = holdout(material.labels.tolist(), groups, share=share, seed=material.seed)
     if not len(split.test):  # each group holds a whole class: none can be spared
         return material, None
-    kept = dataclasses.replace(
-        material,
-        texts=[material.texts[row] for row in split.train],
-        labels=material.labels[split.train],
-        groups=None if groups is None else [groups[row] for row in split.train],
-    )
-    return kept, Watched([material.texts[row] for row in split.test], material.labels[split.test])
+    aside = material.subset(split.test)
+    return material.subset(split.train), Watched(aside.texts, aside.labels, aside.examples)
 
 
 def measure(tunable: Tunable, rows: Watched) -> float:
@@ -169,7 +155,7 @@ def measure(tunable: Tunable, rows: Watched) -> float:
     tunable.train(False)
     # Measuring must not move the run's random stream: watched or not, the same weights come out.
     with torch.random.fork_rng(), torch.no_grad():
-        loss = tunable.evaluation_loss(rows.texts, rows.labels)
+        loss = tunable.watched_loss(rows)
     tunable.train(True)
     return loss
 

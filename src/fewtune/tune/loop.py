@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from fewtune.errors import TrainingDiverged
-from fewtune.methods.base import Fitted, Material, TunedMethod
+from fewtune.methods.base import Fitted, Material, TunedMethod, Watched
 from fewtune.tune.checkpoint import Checkpoint
-from fewtune.tune.course import MOST_RESEEDS, Attempt, Course, Watched
+from fewtune.tune.course import MOST_RESEEDS, Attempt, Course
 from fewtune.tune.step import optimiser_for, training_step
 
 

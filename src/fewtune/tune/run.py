@@ -9,21 +9,32 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fewtune.data.base import Dataset
+from fewtune.data.base import Dataset, Example
 from fewtune.data.templates.base import PLAIN, Template
-from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material, TrainingLog, TunedMethod
+from fewtune.methods.base import (
+    ClosedFormMethod,
+    Fitted,
+    FloatArray,
+    IntArray,
+    Material,
+    TrainingLog,
+    TunedMethod,
+    Watched,
+    Writer,
+    Written,
+)
 from fewtune.recipe import Recipe
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
-    from fewtune.tune.course import Watched
+    from fewtune.backbones.language.model import LanguageModel
 
 Tick = Callable[[], None]
 
@@ -39,6 +50,8 @@ class Run:
     seed: int
     watch: bool = False
     """Whether the loss on the held-out rows is measured while training; it decides nothing."""
+    write: bool = False
+    """Whether a writer's own texts for the held-out rows are wanted, beside what theirs cost it."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +59,13 @@ class Outcome:
     """What a run gives back."""
 
     probs: FloatArray
-    """[B, C] predictions for the run's test rows."""
+    """[B, C] predictions for the run's test rows; of a writer, which knows no classes, [B, 0]."""
     seconds: float
     log: TrainingLog | None = None
     notes: tuple[str, ...] = ()
     trainable_parameters: int = 0
+    written: Written | None = None
+    """What a writer made of the run's test rows."""
 
     def lasting(self, seconds: float) -> Outcome:
         """The same, having taken so long."""
@@ -69,12 +84,21 @@ class Context:
     unlabelled: tuple[str, ...] = ()
     partial: Path | None = None
     """Folder where long runs leave word of how far they are; None keeps none."""
+    language_models: Mapping[str, LanguageModel] = field(default_factory=dict)
+    """By the name recipes use: the backbones that write."""
 
     @cached_property
     def labels(self) -> IntArray:
-        """[N] indices into the dataset's classes."""
+        """[N] indices into the dataset's classes; where there are none, all rows are of one kind."""
+        if self.writes:
+            return np.zeros(len(self.dataset), dtype=np.int64)
         place = {name: index for index, name in enumerate(self.dataset.classes)}
         return np.asarray([place[label] for label in self.dataset.labels], dtype=np.int64)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the rows are prompts and completions."""
+        return self.dataset.task != "classification"
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -85,7 +109,7 @@ class Context:
 
     def key(self, run: Run) -> str:
         """Hash of recipe, rows, seed, backbone and arithmetic: what is equal here is never computed twice."""
-        encoder = self.encoders.get(run.recipe.backbone)
+        backbone = self.encoders.get(run.recipe.backbone) or self.language_models.get(run.recipe.backbone)
         parts = [
             run.recipe.to_json(),
             self._fingerprint,
@@ -93,8 +117,9 @@ class Context:
             run.test.tolist(),
             run.seed,
             run.watch,
-            encoder.fingerprint if encoder is not None and run.recipe.method.reads_text else None,
+            backbone.fingerprint if backbone is not None and run.recipe.method.reads_text else None,
             arithmetic(),
+            *(["written"] if run.write else []),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -122,8 +147,21 @@ class Context:
         texts = [self.dataset.examples[row].text for row in run.test]
         return list(map(self.render(run.recipe), texts)) if run.recipe.method.reads_text else texts
 
+    def examples(self, rows: IntArray) -> list[Example]:
+        """Some of the rows, whole."""
+        return [self.dataset.examples[row] for row in rows]
+
+    def warm(self, recipe: Recipe) -> None:
+        """Have the backbone compute now what every run of a recipe will ask it for: workers then share it."""
+        if self.writes:
+            recipe.method.warm_to_write(self.language_models[recipe.backbone], self.dataset.examples)
+        elif recipe.method.reads_text:
+            recipe.method.warm(self.encoders[recipe.backbone], self.texts(recipe))
+
     def material(self, run: Run) -> Material:
         """The training side of a run; nothing of its test rows is in it."""
+        if self.writes:
+            return self._to_write(run)
         held_out = {self.dataset.examples[row].text for row in run.test}
         reads = run.recipe.method.reads_text
         render = self.render(run.recipe) if reads else str
@@ -139,6 +177,20 @@ class Context:
             groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
             seed=run.seed,
             names=tuple(template.texts_of(self.dataset.classes)) if named else (),
+        )
+
+    def _to_write(self, run: Run) -> Material:
+        examples = self.examples(run.train)
+        return Material(
+            texts=[example.prompt for example in examples],
+            labels=self.labels[run.train],
+            classes=(),
+            encoder=None,
+            groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
+            seed=run.seed,
+            examples=examples,
+            language_model=self.language_models[run.recipe.backbone],
+            template=run.recipe.template,
         )
 
 
@@ -166,10 +218,10 @@ def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
 
 def watched(run: Run, context: Context) -> Watched | None:
     """The held-out rows of a run, when their loss is to be measured while training."""
-    from fewtune.tune.course import Watched
-
     if not run.watch or not len(run.test):
         return None
+    if context.writes:
+        return Watched((), context.labels[run.test], context.examples(run.test))
     return Watched(context.held_out(run), context.labels[run.test])
 
 
@@ -182,5 +234,14 @@ def carry_out(run: Run, context: Context, *, tick: Tick | None = None) -> Outcom
 
 def outcome(run: Run, fitted: Fitted, context: Context) -> Outcome:
     """What a fitted run gives back."""
+    if isinstance(fitted, Writer):
+        written, none = written_by(fitted, context.examples(run.test), write=run.write), np.zeros((len(run.test), 0))
+        return Outcome(none, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters, written)
     probs_BC = fitted.predict_proba(context.held_out(run))
     return Outcome(probs_BC, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters)
+
+
+def written_by(writer: Writer, examples: Sequence[Example], *, write: bool) -> Written:
+    """What completions cost a writer and, where asked, what it writes itself."""
+    costs = writer.costs(examples)
+    return replace(costs, texts=tuple(writer.write(examples))) if write else costs

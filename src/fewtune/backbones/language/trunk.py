@@ -65,8 +65,9 @@ class Trunk(Encoder):
         model, vocabulary = self.language_model.model, self.language_model.vocabulary
         ids_1T = torch.tensor([[(5 * place + 1) % vocabulary for place in range(6)]], device=self.device)
         with torch.no_grad():
-            whole = model(input_ids=ids_1T).logits
-            apart = head_of(model)(self.model(input_ids=ids_1T).last_hidden_state)
+            seen_1T = torch.ones_like(ids_1T)
+            whole = model(input_ids=ids_1T, attention_mask=seen_1T).logits
+            apart = head_of(model)(self.model(input_ids=ids_1T, attention_mask=seen_1T).last_hidden_state)
         return torch.allclose(whole, apart, rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
 
     def logits(self, states_MD: torch.Tensor) -> torch.Tensor:
@@ -130,7 +131,9 @@ def surprise(trunk: Trunk, states_MD: torch.Tensor, next_M: torch.Tensor) -> tor
     parts = []
     for start in range(0, len(next_M), size):
         given = (trunk, states_MD[start : start + size], next_M[start : start + size])
-        parts.append(checkpoint(_surprise, *given, use_reentrant=False) if states_MD.requires_grad else _surprise(*given))
+        parts.append(
+            checkpoint(_surprise, *given, use_reentrant=False) if states_MD.requires_grad else _surprise(*given)
+        )
     return torch.cat(parts)
 
 

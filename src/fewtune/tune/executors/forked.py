@@ -66,8 +66,7 @@ class ForkedExecutor(Executor):
             yield from ((place, carry_out_here(run, context, tick)) for place, run in enumerate(plan))
             return
         for run in {run.recipe: run for run in plan}.values():
-            if run.recipe.method.reads_text:
-                run.recipe.method.warm(context.encoders[run.recipe.backbone], context.texts(run.recipe))
+            context.warm(run.recipe)
         state = _Plan(plan, deque(range(len(plan))))
         workers: list[_Worker] = []
         try:

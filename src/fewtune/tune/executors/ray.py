@@ -111,8 +111,7 @@ class RayExecutor(Executor):
             yield from ((place, carry_out_here(run, context, tick)) for place, run in enumerate(plan))
             return
         for run in {run.recipe: run for run in plan}.values():
-            if run.recipe.method.reads_text:
-                run.recipe.method.warm(context.encoders[run.recipe.backbone], context.texts(run.recipe))
+            context.warm(run.recipe)
         self._join()
         count = self._count(len(plan))
         share = 1 if self._within() == "serial" else min(LARGEST_GROUP, -(-len(plan) // count))

@@ -1,0 +1,1 @@
+"""One way to have a backbone write a file; `base.py` is what they share."""

@@ -1,0 +1,188 @@
+"""LoRA: low-rank updates to every linear layer of a model that writes (Hu and others 2021).
+
+All linear layers, attention and feed-forward alike: with attention alone it falls behind full tuning at any rank
+("LoRA Without Regret", Schulman and others 2025), which also gives the rate: about ten times that of full tuning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from fewtune.backbones.stacked import StackedLoRA
+from fewtune.errors import BackboneError, UsageError
+from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
+from fewtune.methods.generation.tuned import NextTokenMethod
+
+if TYPE_CHECKING:
+    from fewtune.backbones.language.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class LoRAWriter(NextTokenMethod):
+    """Next-token tuning of low-rank adapters."""
+
+    name: ClassVar[str] = "lora"
+    title: ClassVar[str] = "LoRA"
+    rung: ClassVar[int] = 3
+
+    rate: float = 1e-3
+    rank: int = 16
+    alpha: int = 32
+    lora_dropout: float = 0.0
+    weight_decay: float = 0.0
+    layers: int | None = None
+    """The highest so many layers; all when not given."""
+    targets: tuple[str, ...] = ()
+    """Last parts of the names of the linear layers to adapt, such as `q_proj`; all of them when empty."""
+    rslora: bool = False
+    """Scale by alpha / √rank in place of alpha / rank (Kalajdzievski 2023): large ranks then learn as fast."""
+    b_ratio: float = 1.0
+    """Rate of B over that of A; 16 is LoRA+ (Hayou and others 2024)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank < 1 or self.b_ratio <= 0:
+            raise UsageError("lora: the rank is 1 or more, and the ratio of rates more than 0.")
+        if self.neftune and self.layers is not None:
+            raise UsageError("lora on some layers reads those below from a cache: embedding noise never reaches it.")
+
+    @property
+    def scaling(self) -> float:
+        """What the update is multiplied with."""
+        return float(self.alpha / (self.rank**0.5 if self.rslora else self.rank))
+
+    def moving(self, language_model: LanguageModel, seed: int) -> Moving:
+        """A frozen model with an adapter in every linear layer."""
+        from fewtune.backbones.language.trunk import trunk_of
+        from fewtune.backbones.language.whole import Whole
+        from fewtune.backbones.layers import layer_count
+        from fewtune.methods.lora import LoRABody
+
+        trunk = trunk_of(language_model)
+        if not trunk.fits:
+            return WholeAdapted(language_model, Whole(language_model), self, seed)
+        depth = 0 if self.layers is None else max(0, layer_count(trunk.model) - self.layers)
+        body = LoRABody(trunk, depth=depth, seeds=[seed], rank=self.rank, targets=self.targets)
+        return PackedAdapted(language_model, body, self, seed)
+
+
+class _Adapted(Moving):
+    """What both kinds of adapted model share."""
+
+    method: LoRAWriter
+    adapters: dict[str, StackedLoRA]
+    """By the names of the layers in the whole model."""
+
+    def _draw(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = {"rank": self.method.rank, "scaling": self.method.scaling, "dropout": self.method.lora_dropout}
+        for adapter in self.adapters.values():
+            adapter.enter(0, **drawn, generator=generator)  # type: ignore[arg-type]
+
+    def groups(self, rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """A at the rate, B at its own."""
+        parts = {"A": rate, "B": rate * self.method.b_ratio}
+        return [
+            {
+                "params": [getattr(adapter, f"lora_{part}") for adapter in self.adapters.values()],
+                "lr": own_rate,
+                "weight_decay": weight_decay,
+            }
+            for part, own_rate in parts.items()
+        ]
+
+    @torch.no_grad()
+    def merged(self) -> Any:
+        """A plain model with the updates added to its weights."""
+        from fewtune.backbones.language.whole import with_tensors
+
+        found = {}
+        for name, adapter in self.adapters.items():
+            update = self.method.scaling * (adapter.lora_B[0] @ adapter.lora_A[0])
+            layer: Any = self.language_model.model.get_submodule(name)
+            update = update.T if type(layer).__name__ == "Conv1D" else update
+            found[f"{name}.weight"] = (layer.weight.float() + update).to(layer.weight.dtype)
+        return with_tensors(self.language_model.model, found)
+
+    @torch.no_grad()
+    def save(self, folder: Path) -> None:
+        """`adapter/`, written by PEFT."""
+        from peft import LoraConfig, get_peft_model
+
+        from fewtune.backbones.layers import sharing_copy
+        from fewtune.backbones.quiet import quiet
+
+        method = self.method
+        config = LoraConfig(
+            r=method.rank,
+            lora_alpha=method.alpha,
+            lora_dropout=method.lora_dropout,
+            use_rslora=method.rslora,
+            target_modules=list(self.adapters),
+            task_type="SEQ_2_SEQ_LM" if self.language_model.kind == "seq2seq" else "CAUSAL_LM",
+        )
+        with quiet():
+            whole: Any = get_peft_model(sharing_copy(self.language_model.model), config)
+            for name, adapter in self.adapters.items():
+                theirs = whole.base_model.model.get_submodule(name)
+                theirs.lora_A["default"].weight.copy_(adapter.lora_A[0])
+                theirs.lora_B["default"].weight.copy_(adapter.lora_B[0])
+            whole.save_pretrained(folder / "adapter", safe_serialization=True)
+
+
+class PackedAdapted(_Adapted, PackedMoving):
+    """A causal model's trunk with adapters."""
+
+    def __init__(self, language_model: LanguageModel, body: Any, method: LoRAWriter, seed: int) -> None:
+        super().__init__(language_model, body, seed)
+        self.method = method
+        self.adapters = {self.prefix + name: adapter for name, adapter in body.adapters.items()}
+        self._draw(seed)
+
+
+class _Lone(StackedLoRA):
+    """An adapter of one run, whose frozen weight is looked at from outside, as T5 does."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The frozen layer's."""
+        found: torch.Tensor = self.base.weight  # type: ignore[assignment]
+        return found
+
+
+class WholeAdapted(_Adapted, WholeMoving):
+    """A whole model with adapters, padded."""
+
+    def __init__(self, language_model: LanguageModel, whole: Any, method: LoRAWriter, seed: int) -> None:
+        super().__init__(language_model, whole)
+        self.method, self.adapters = method, {}
+        for name in linear_names(language_model, method.layers, method.targets):
+            parent, _, last = name.rpartition(".")
+            owner = whole.model.get_submodule(parent)
+            self.adapters[name] = _Lone(getattr(owner, last), slots=1, rank=method.rank)
+            setattr(owner, last, self.adapters[name])
+        self._draw(seed)
+
+
+def linear_names(language_model: LanguageModel, layers: int | None, targets: tuple[str, ...]) -> list[str]:
+    """Full names of the linear layers in the highest layers of a whole model."""
+    from fewtune.backbones.language.whole import top_layers
+
+    model = language_model.model
+    inside = top_layers(model, layers)
+    found = [
+        name
+        for name, part in model.named_modules()
+        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")
+        and any(name.startswith(f"{layer}.") for layer in inside)
+        and (not targets or name.rpartition(".")[2] in targets)
+    ]
+    if not found:
+        asked = f" named {' or '.join(targets)}" if targets else ""
+        raise BackboneError(f"{language_model.name} has no linear layer{asked} that LoRA could adapt.")
+    return found

@@ -1,0 +1,207 @@
+"""What LoRA, top-layers-only and full tuning of a model that writes share: the loss of the next token, completion only.
+
+The loss of a batch is the mean over its tokens that count, as trainers commonly have it. Rows are packed one behind the
+other and see themselves alone; where an architecture cannot be packed they are padded.
+
+Legend: N rows, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fewtune.data.base import Example
+from fewtune.errors import UsageError
+from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod, Watched, Written
+from fewtune.methods.generation.base import (
+    ModelWriter,
+    WritingMethod,
+    costs_of,
+    language_model_of,
+    long_enough,
+    written,
+)
+from fewtune.methods.generation.moving import Moving
+
+if TYPE_CHECKING:
+    from fewtune.backbones.language.encode import Encoded
+    from fewtune.backbones.language.model import LanguageModel
+
+ROWS_TO_SPARE = 200
+"""From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
+and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
+
+
+@dataclass(frozen=True)
+class NextTokenMethod(WritingMethod, TunedMethod):
+    """Hyper-parameters of tuning on the next token; subclasses say which weights move."""
+
+    rate: float = 2e-5
+    """Peak rate."""
+    weight_decay: float = 0.01
+    batch_size: int = 8
+    """Rows a step. Small, since on little data the number of steps counts."""
+    epochs: float = 6.0
+    """Passes over the rows; the study tries longer and shorter ones."""
+    least_steps: int = 8
+    most_steps: int = 20_000
+    dropout: float | None = None
+    """Overrides the backbone's own dropout when given."""
+    neftune: float = 0.0
+    """Strength of the noise on word embeddings in training (Jain and others 2023, who take 5 to 15); 0 is none."""
+    all_turns: bool = True
+    """Whether earlier answers of a conversation are learned too; scores are of the last one alone."""
+    spare: float = 0.1
+    """Share of the rows to stop early by, from 200 rows on; 0 never sets any aside."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.epochs <= 0 or self.rate <= 0:
+            raise UsageError(f"{self.name}: rate, epochs and batch size are more than 0.")
+        if not 0 <= self.spare < 1 or self.neftune < 0:
+            raise UsageError(f"{self.name}: the share to spare is below 1, and neither it nor the noise below 0.")
+
+    @property
+    def called(self) -> str:
+        """With its epochs: the study tries several."""
+        return f"{self.title}, {self.epochs:g} epoch{'' if self.epochs == 1 else 's'}"
+
+    @abstractmethod
+    def moving(self, language_model: LanguageModel, seed: int) -> Moving:
+        """A private copy of the model with the weights that move unfrozen."""
+
+    def total_steps(self, material: Material) -> int:
+        """Passes turned into steps."""
+        steps = int(np.ceil(self.epochs * len(material.examples) / self.batch_size))
+        return int(min(max(steps, self.least_steps), self.most_steps))
+
+    def validation_share(self, material: Material) -> float:
+        """A tenth of the rows once there are enough of them."""
+        return self.spare if len(material.examples) >= ROWS_TO_SPARE else 0.0
+
+    def build(self, material: Material) -> Tunable:
+        """The model with what moves, and the rows as tokens."""
+        return NextTokenTunable(self, material)
+
+
+class NextTokenTunable(Tunable):
+    """One run."""
+
+    def __init__(self, method: NextTokenMethod, material: Material) -> None:
+        self.method, self.material = method, material
+        self.language_model = language_model_of(material)
+        self.template = self.language_model.settle(material.template)
+        self.model = method.moving(self.language_model, material.seed)
+        self.model.set_dropout(method.dropout)
+        self.model.set_embedding_noise(method.neftune)
+        turns = "all" if method.all_turns else "last"
+        self.rows = [
+            self.language_model.encode_all([example], self.template, turns=turns, overlong="cut")  # type: ignore[arg-type]
+            for example in material.examples
+        ]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """As the moving weights have them."""
+        return self.model.groups(self.method.rate, self.method.weight_decay)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
+        """Shuffled passes over the rows, cut into batches, until the step count is reached."""
+        count, size = len(self.material.examples), self.method.batch_size
+        queue = np.zeros(0, dtype=np.int64)
+        for _ in range(self.method.total_steps(self.material)):
+            while len(queue) < min(size, count):
+                queue = np.concatenate([queue, rng.permutation(count)])
+            yield queue[:size]
+            queue = queue[size:]
+
+    def loss(self, indices: IntArray) -> torch.Tensor:
+        """Mean over the tokens of the batch that count."""
+        return mean_loss(self.model, [window for row in indices for window in self.rows[row]])
+
+    def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
+        """Of plain texts."""
+        return self.watched_loss(Watched(texts, labels_N, [Example(text) for text in texts]))
+
+    @torch.no_grad()
+    def watched_loss(self, rows: Watched) -> float:
+        """Mean over the tokens of the last answers."""
+        windows = self.language_model.encode_all(rows.examples, self.template, turns="last", overlong="cut")
+        return float(mean_loss(self.model, windows))
+
+    def chance_loss(self) -> float | None:
+        """Not defined: a model that writes starts far below chance."""
+        return None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What moves."""
+        return self.model.trained()
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put it back."""
+        self.model.load_trained(state)
+
+    def train(self, mode: bool) -> None:
+        """Dropout and embedding noise on or off."""
+        self.model.train(mode)
+
+    def random_state(self) -> Any:
+        """The stream of its dropout."""
+        return self.model.random_state()
+
+    def load_random_state(self, state: Any) -> None:
+        """Put the stream back."""
+        self.model.load_random_state(state)
+
+    def finish(self) -> Fitted:
+        """The model as it stands."""
+        self.model.train(False)
+        return TunedWriter(self.model, self.language_model, self.material)
+
+
+def mean_loss(model: Moving, rows: Sequence[Encoded]) -> torch.Tensor:
+    """Nats a token over the rows' tokens that count."""
+    counted = sum(row.counted_tokens for row in rows)
+    return model.costs(rows).sum() / max(1, counted)
+
+
+class TunedWriter(ModelWriter):
+    """A tuned model: scored as it was trained, and merged into plain weights when it writes."""
+
+    def __init__(self, model: Moving, language_model: LanguageModel, material: Material) -> None:
+        super().__init__(language_model, material.template, long_enough(material))
+        self.model = model
+        self.trainable_parameters = sum(tensor.numel() for tensor in model.moving.values())
+        self._merged: LanguageModel | None = None
+
+    @torch.no_grad()
+    def costs(self, examples: Sequence[Example]) -> Written:
+        """What the completions cost."""
+        windows = [
+            self.language_model.encode_all([example], self.template, turns="last", overlong="cut")
+            for example in examples
+        ]
+        return costs_of(windows, lambda rows: self.model.costs(rows).double().cpu().numpy())
+
+    @property
+    def merged(self) -> LanguageModel:
+        """The language model with the trained weights in place."""
+        if self._merged is None:
+            self._merged = replace(self.language_model, model=self.model.merged(), _computed={})
+        return self._merged
+
+    def write(self, examples: Sequence[Example], settings: Any = None) -> list[str]:
+        """Greedily, unless `settings` say otherwise."""
+        return written(self.merged, examples, self.template, settings or self.settings)
+
+    def save(self, folder: Path) -> None:
+        """The adapter as PEFT has it, or the whole model as transformers does."""
+        self.model.save(folder)
+
+
+__all__ = ["NextTokenMethod", "NextTokenTunable", "TunedWriter", "mean_loss"]
