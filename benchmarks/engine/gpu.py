@@ -28,7 +28,9 @@ import torch
 from measure import HERE, PeakMemory, machine, write_json
 from torch import nn
 
-from fewtune.backbones.packed import Layout, Noise, laid_out, register, use_packed_attention
+from fewtune.backbones.layout import Layout, laid_out
+from fewtune.backbones.noise import Noise
+from fewtune.backbones.packed import register, use_packed_attention
 from fewtune.backbones.precision import compute_precision, device
 from fewtune.backbones.stacked import StackedLoRA
 from fewtune.tune.bench import peak_flops

@@ -41,7 +41,7 @@ def share(real: float, computed: float) -> float:
 
 def packed(lengths: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     """Padding inside the groups that attention works on."""
-    from fewtune.backbones.packed import Layout, filling
+    from fewtune.backbones.layout import Layout, filling
 
     linear = np.zeros(2)
     tokens, pairs = np.zeros(2), np.zeros(2)

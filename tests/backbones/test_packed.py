@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from fewtune.backbones.body import Body
+from fewtune.backbones.dropout import RunDropout
+from fewtune.backbones.layout import Layout, laid_out
 from fewtune.backbones.load import load_encoder
-from fewtune.backbones.packed import Layout, Noise, RunDropout, first_position, laid_out
+from fewtune.backbones.noise import Noise
+from fewtune.backbones.packed import first_position
 from fewtune.testing.tiny_backbones import ARCHITECTURES, make_tiny_backbone
 
 PACKABLE = [name for name in ARCHITECTURES if name != "deberta"]
@@ -193,9 +196,7 @@ def test_long_batches_are_cut_by_a_runs_own_rows_only(tiny_folders, monkeypatch)
 
 
 def test_causal_masks_by_hand():
-    from fewtune.backbones.packed import _seen
-
     group = Layout([3, 2]).groups(apart=False).groups[0]
-    seen = np.asarray(_seen(group, causal=True, window=2).expand(2, 1, 4, 4)[:, 0, :3, :3])
+    seen = np.asarray(group.seen(causal=True, window=2).expand(2, 1, 4, 4)[:, 0, :3, :3])
     assert seen[0].tolist() == [[True, False, False], [True, True, False], [False, True, True]]
     assert seen[1].tolist() == [[True, False, False], [True, True, False], [False, True, False]]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fewtune.backbones.body import Body
+from fewtune.backbones.dropout import RunDropout
 from fewtune.backbones.encoder import unit
-from fewtune.backbones.packed import RunDropout
 from fewtune.methods.base import Material
 from fewtune.methods.contrastive import Contrastive, pair_loss
 from fewtune.methods.full import Full

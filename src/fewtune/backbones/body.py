@@ -20,17 +20,12 @@ import torch
 from torch import nn
 
 from fewtune.backbones import batches
+from fewtune.backbones.dropout import RunDropout, install_dropout
 from fewtune.backbones.encoder import Encoder, unit
 from fewtune.backbones.layers import layer_list, sharing_copy
-from fewtune.backbones.packed import (
-    Layout,
-    Noise,
-    RunDropout,
-    filling,
-    install_dropout,
-    laid_out,
-    use_packed_attention,
-)
+from fewtune.backbones.layout import Layout, filling, laid_out
+from fewtune.backbones.noise import Noise
+from fewtune.backbones.packed import use_packed_attention
 from fewtune.backbones.pooling import POOLS
 from fewtune.backbones.precision import compute_precision
 from fewtune.backbones.stacked import stack_live

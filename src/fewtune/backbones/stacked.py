@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fewtune.backbones.packed import RunDropout, current
+from fewtune.backbones.dropout import RunDropout
+from fewtune.backbones.layout import current
 
 _BOTH_WIDTHS = {"Linear": (1, 0), "Conv1D": (0, 1)}
 """Where a layer's weight keeps its width in and its width out; GPT-2's layers are transposed."""

@@ -1,0 +1,58 @@
+"""Streams of random numbers, one a run, so that a run's noise is its own whoever shares its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+GRAIN = 1 << 16
+"""Dropout compares 16 random bits with a threshold: its rate is exact to 1/65536."""
+
+
+class Noise:
+    """A stream of random numbers for each run, so that a run's dropout is its own whoever shares the batch."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.streams = [_stream(seed) for seed in seeds]
+
+    def begin(self, run: int, seed: int) -> None:
+        """Start a run's stream from its beginning."""
+        self.streams[run] = _stream(seed)
+
+    def factors(self, run: int, share: float, like: torch.Tensor) -> torch.Tensor:
+        """What to multiply `like` with: 0 with probability `share`, else what keeps the expected value."""
+        bits = np.frombuffer(self.streams[run].bytes(2 * like.numel()), dtype=np.uint16)
+        keep = bits < round((1 - share) * GRAIN)
+        one = torch.tensor(1 / (1 - share), dtype=like.dtype)
+        if like.dtype == torch.bfloat16:  # the bits of the kept value where kept: a pass less than a conversion
+            value = one.view(torch.int16).numpy()
+            return torch.from_numpy(keep * value).view(torch.bfloat16).view(like.shape).to(like.device)
+        return torch.from_numpy(keep).view(like.shape).to(like.device, like.dtype) * one
+
+    def state(self, run: int = 0) -> dict[str, Any]:
+        """Where a run's stream stands, as plain values."""
+        plain: dict[str, Any] = _plain(self.streams[run].bit_generator.state)
+        return plain
+
+    def load_state(self, state: dict[str, Any], run: int = 0) -> None:
+        """Put back what `state` gave."""
+        self.streams[run].bit_generator.state = _arrays(state)
+
+
+def _stream(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64([seed, 0xD0]))
+
+
+def _plain(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    return [int(number) for number in state] if isinstance(state, np.ndarray) else state
+
+
+def _arrays(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _arrays(value) for key, value in state.items()}
+    return np.asarray(state, dtype=np.uint64) if isinstance(state, list) else state
