@@ -94,7 +94,9 @@ def bleu_of(sums_F: FloatArray) -> FloatArray:
 def _bleu_extremes(mean_F: FloatArray) -> tuple[FloatArray, FloatArray]:
     low_F, high_F = mean_F.copy(), mean_F.copy()
     low_F[2 : 2 + ORDERS] = 0.0
-    high_F[2 : 2 + ORDERS], high_F[1] = mean_F[2 + ORDERS :], mean_F[0]
+    # The reference itself: a text of n words has n − 1 pairs of words, and so on.
+    high_F[0] = mean_F[1]
+    high_F[2 : 2 + ORDERS] = high_F[2 + ORDERS :] = np.maximum(mean_F[1] - np.arange(ORDERS), 0)
     return low_F, high_F
 
 
@@ -120,7 +122,7 @@ def _share(over: FloatArray, under: FloatArray, where: BoolArray) -> FloatArray:
 def _chrf_extremes(mean_F: FloatArray) -> tuple[FloatArray, FloatArray]:
     low_F, high_F = mean_F.copy(), mean_F.copy()
     low_F[2::3] = 0.0
-    high_F[1::3] = high_F[2::3] = mean_F[0::3]
+    high_F[0::3] = high_F[2::3] = mean_F[1::3]
     return low_F, high_F
 
 

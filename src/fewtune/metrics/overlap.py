@@ -21,8 +21,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
-import numpy as np
-
 from fewtune.metrics.corpus import RowStatistics, mean_of
 
 Tokens = Callable[[str], list[str]]
@@ -140,9 +138,8 @@ KINDS: dict[str, F1] = {
 
 def unread_by_rouge(texts: Sequence[str]) -> float:
     """Share of the letters and digits in these texts that ROUGE's tokeniser drops."""
-    letters = [sum(character.isalnum() for character in text) for text in texts]
-    read = [sum(character.isascii() and character.isalnum() for character in text) for text in texts]
-    return 1 - float(np.sum(read)) / max(1, int(np.sum(letters)))
+    letters = [character for text in texts for character in text if character.isalnum()]
+    return sum(not character.isascii() for character in letters) / max(1, len(letters))
 
 
 __all__ = ["exact_match", "normalised_match", "rouge", "squad_words", "squeezed", "token_f1", "unread_by_rouge"]

@@ -206,16 +206,17 @@ class Evidence:
     method: str
     unit: float = 1.0
     """What counts as one whole of the score: 1 for a share, 100 for BLEU."""
-    open_ended: bool = False
-    """A loss: rows that agree to the last digit are no luck of a yes or no, so the variance has no floor."""
+    step: float = 1.0
+    """By how much two candidates differ on a row when they do: a whole for right and wrong. The floor under the
+    variance stands on it; 0 for a loss, which has none."""
 
 
 def conclude(evidence: Evidence, level: float, bound: float = np.inf) -> Comparison:
     """Join the t-test with the exact p: the standard error grows until both say the same."""
     mean, freedom, rows = evidence.mean, max(1, evidence.freedom), evidence.rows
     quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
-    least = 1e-24 if evidence.open_ended else evidence.unit**2 * _least_variance(evidence.clusters)
-    error = float(np.sqrt(max(evidence.variance, least)))
+    least = evidence.step**2 * _least_variance(evidence.clusters)
+    error = float(np.sqrt(max(evidence.variance, least, 1e-24)))
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
     if evidence.exact > p:
         p = evidence.exact

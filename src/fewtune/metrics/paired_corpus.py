@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.metrics.base import FloatArray
-from fewtune.metrics.corpus import CorpusScore
+from fewtune.metrics.corpus import CorpusScore, RowStatistics
 from fewtune.metrics.intervals import Groups, Interval, centred
 from fewtune.metrics.paired import Comparison, Evidence, conclude
 from fewtune.metrics.resampling import DRAWS, Resampling, draw_scores, small_sample_stretch
@@ -138,7 +138,7 @@ def compare_texts(
         exact=by_chance if by_chance >= 1 - level else 0.0,
         method=f"paired bootstrap ({draws} draws) and approximate randomisation over {clusters} clusters",
         unit=span if np.isfinite(span) else 1.0,
-        open_ended=not np.isfinite(span),
+        step=_step(a, b),
     )
     found = conclude(evidence, level, bound=span)
     # Where nothing varies, no number of rows is known to help.
@@ -156,6 +156,19 @@ def _differences(a: CorpusScore, b: CorpusScore, plan: Resampling) -> FloatArray
 
 def _difference(a: CorpusScore, b: CorpusScore) -> float:
     return a.value() - b.value() if a.higher_is_better else b.value() - a.value()
+
+
+def _step(a: CorpusScore, b: CorpusScore) -> float:
+    """By how much two systems differ on a row when they do: 1 for a match, else as much as rows differ among each
+    other; 0 for a loss, where agreement to the last digit is no luck.
+    """
+    if not (isinstance(a, RowStatistics) and isinstance(b, RowStatistics)) or a.extremes is None:
+        return 0.0
+    if a.is_rate and b.is_rate:
+        return 1.0
+    values = np.concatenate([a.values_N(), b.values_N()])
+    values = values[np.isfinite(values)]
+    return float(values.std()) if len(values) else 0.0
 
 
 def _same_rows(a: CorpusScore, b: CorpusScore) -> None:

@@ -9,8 +9,9 @@ beside them:
   as far as z² = 3.84 further clusters of average size would move it, all of them at the floor, or all at the ceiling.
   For a rate of 1 that is Wilson's lower bound exactly, n / (n + z²).
 
-Measured on simulated worlds (`tests/metrics/test_resampling.py`): 93 to 97 % of the intervals at 95 % hold the truth
-from 20 rows on, for BLEU, chrF, means and ratios; what is left out is that a score of skewed rows needs more of them.
+Measured on a simulated population of 3,000 sentences, 400 draws of 20 to 300 rows (`tests/metrics/test_resampling.py`
+holds it): intervals at 95 % held the truth in 93 to 98 % for BLEU, chrF, token F1 and bits per byte, and in up to
+99.7 % where nearly every row is perfect and there are fewer than 100, which is the price of the floor.
 
 References
 ----------
@@ -152,9 +153,10 @@ def least_reach(score: RowStatistics, plan: Resampling) -> tuple[float, float]:
 
     assert score.extremes is not None
     sum_F = score.stats_NF.sum(axis=0)
-    further = stats.norm.ppf(0.5 + plan.level / 2) ** 2 / effective_rows(np.ones(score.rows), plan.cluster_N)
-    low_F, high_F = score.extremes(sum_F * further)
-    return float(score.combine(sum_F + low_F)), float(score.combine(sum_F + high_F))
+    independent = effective_rows(np.ones(score.rows), plan.cluster_N)
+    further = stats.norm.ppf(0.5 + plan.level / 2) ** 2 * score.rows / independent
+    low_F, high_F = score.extremes(sum_F / score.rows)
+    return float(score.combine(sum_F + further * low_F)), float(score.combine(sum_F + further * high_F))
 
 
 __all__ = ["DRAWS", "Resampling", "corpus_interval", "corpus_intervals", "draw_scores"]
