@@ -1,0 +1,71 @@
+"""The training text as blocks of 512 tokens, drawn from the sources by their weights, in an order fixed by the seed.
+
+Shapes: B blocks, T tokens of a block plus the one that follows, W tokens of a window.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenizer import render
+
+BLOCK = 512
+Tokens = npt.NDArray[np.uint16]
+
+
+def encode(part: Path, tokenizer: Any) -> dict[str, Tokens]:
+    """The documents of one part, one after the other, as one row of token numbers a source."""
+    documents: dict[str, list[str]] = {}
+    with part.open(encoding="utf-8") as lines:
+        for line in lines:
+            document = json.loads(line)
+            documents.setdefault(document["source"], []).append(render(document))
+    return {source: _encode(texts, tokenizer) for source, texts in documents.items()}
+
+
+def _encode(texts: list[str], tokenizer: Any) -> Tokens:
+    # Books go in pieces cut at paragraphs: the merges of a book in one piece need memory out of proportion.
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    return np.concatenate([np.asarray(row, dtype=np.uint16) for row in rows])
+
+
+class Blocks:
+    """Draws blocks; `drawn` counts those taken of each source, so a resumed run takes the next ones.
+
+    The order is that of blocks, never of windows: a stage with shorter windows reads the same text in the same order.
+    """
+
+    def __init__(self, tokens: Mapping[str, Tokens], seed: int, drawn: Mapping[str, int] | None = None) -> None:
+        self.tokens = {source: tokens[source] for source in sorted(tokens)}
+        self.seed = seed
+        self.drawn = {source: (drawn or {}).get(source, 0) for source in self.tokens}
+
+    def draw(self, step: int, blocks: int, mix: Mapping[str, float]) -> Tokens:
+        """Blocks [B, T + 1] of a step: how many from which source is drawn anew each step, from seed and step alone."""
+        generator = np.random.default_rng([self.seed, step])
+        sources = [source for source in self.tokens if mix.get(source, 0) > 0]
+        weights = np.array([mix[source] for source in sources])
+        counts = generator.multinomial(blocks, weights / weights.sum())
+        taken = [self._next(source) for source, count in zip(sources, counts, strict=True) for _ in range(count)]
+        return np.stack([taken[i] for i in generator.permutation(blocks)])
+
+    def _next(self, source: str) -> Tokens:
+        tokens = self.tokens[source]
+        there = (len(tokens) - 1) // BLOCK
+        epoch, position = divmod(self.drawn[source], there)
+        self.drawn[source] += 1
+        order = np.random.default_rng([self.seed, *source.encode(), epoch]).permutation(there)
+        start = int(order[position]) * BLOCK
+        return tokens[start : start + BLOCK + 1]
+
+
+def windows(blocks_BT: Tokens, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Inputs and targets [B * T / W, W]: each token's target is the token after it."""
+    blocks = blocks_BT.astype(np.int64)
+    return blocks[:, :-1].reshape(-1, window), blocks[:, 1:].reshape(-1, window)

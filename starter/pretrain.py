@@ -1,0 +1,268 @@
+"""Train the starter: a Llama-type model, with bf16 arithmetic and float32 weights, killable at any moment.
+
+    python starter/corpus.py && python starter/tokenizer.py
+    python starter/pretrain.py                  trains on at a constant rate until it is stopped (Ctrl-C, kill)
+    python starter/pretrain.py --decay 300      300 more steps from the last checkpoint, the rate falling to nothing
+    python starter/export.py                    the weights in bf16, into the package
+
+Warm-up, stable, decay: training can be ended from any checkpoint by a short decay, and taken up again later from the
+last checkpoint before it. Settings are in settings.json. The run's folder holds checkpoints, log.jsonl (a line: step,
+tokens, loss in nats a token, seconds) and curve.png. After a kill the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import load_file, save_file
+
+import attention
+import checkpoint
+from blocks import BLOCK, Blocks, Tokens, encode, windows
+from loss import cross_entropy
+
+ROOT = Path(__file__).parent
+BUILD = ROOT / "build"
+LOG_EVERY = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the starter.")
+    parser.add_argument("--build", type=Path, default=BUILD, help="where corpus/ and model/ lie and run/ is written")
+    parser.add_argument("--settings", type=Path, default=ROOT / "settings.json")
+    parser.add_argument("--steps", type=int, help="stop at this step, without a decay")
+    parser.add_argument("--decay", type=int, help="this many more steps, the rate falling to nothing")
+    given = parser.parse_args()
+    torch.set_num_threads(max(1, len(_cores())))
+    settings = json.loads(given.settings.read_text(encoding="utf-8"))
+    train, validation = token_rows(given.build, "train"), token_rows(given.build, "validation")
+    training = Training(settings, train, validation, given.build / ("run-decay" if given.decay else "run"))
+    if given.decay and not checkpoint.steps(training.folder):
+        training.resume(given.build / "run")
+        training.start_decay(given.decay)
+    else:
+        training.resume(training.folder)
+    training.run(until=given.steps)
+
+
+def token_rows(build: Path, part: str) -> dict[str, Tokens]:
+    """The tokens of a part, encoded once and kept."""
+    kept = build / f"tokens-{part}.safetensors"
+    if not kept.exists():
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(build / "model")
+        save_file(encode(build / "corpus" / f"{part}.jsonl", tokenizer), kept)
+    return load_file(kept)
+
+
+def new_model(settings: Mapping[str, Any], vocabulary: int = 8_192) -> Any:
+    """The untrained model in float32; a layer's last matrices begin at nothing, so each layer begins as no change."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        tie_word_embeddings=True,
+        initializer_range=0.02,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        attn_implementation=attention.register(),
+        **settings["model"],
+    )
+    torch.manual_seed(settings["seed"])
+    model = LlamaForCausalLM(config)
+    for layer in model.model.layers:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    return model
+
+
+@dataclass
+class State:
+    """What a run knows beside its tensors."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    decay_from: int | None = None
+    decay_steps: int = 0
+    drawn: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        return "stable" if self.decay_from is None else "decay"
+
+    def rate(self, warmup: int) -> float:
+        """The share of the full learning rate at this step: a linear warm-up, a plateau, a linear decay."""
+        share = min(1.0, (self.step + 1) / warmup)
+        if self.decay_from is not None:
+            share *= max(0.0, 1 - (self.step - self.decay_from) / self.decay_steps)
+        return share
+
+    @property
+    def done(self) -> bool:
+        return self.decay_from is not None and self.step >= self.decay_from + self.decay_steps
+
+
+class Training:
+    """Model, float32 weights, optimisers, text and state of one run.
+
+    The model computes in bf16; the optimisers change the float32 weights, which are then rounded into the model again.
+    Matrices are trained by Muon (Jordan et al. 2024), embeddings and norms by AdamW.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], train: Mapping[str, Tokens], validation: Mapping[str, Tokens], folder: Path
+    ) -> None:
+        self.settings, self.folder, self.state = settings, folder, State()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = new_model(settings)
+        named = dict(model.named_parameters())
+        self.weights = {name: torch.nn.Parameter(p.detach().to(self.device).clone()) for name, p in named.items()}
+        self.model = model.to(self.device, torch.bfloat16)
+        self.blocks = Blocks(train, settings["seed"])
+        source = "children" if "children" in validation else next(iter(validation))
+        self.validation = Blocks({source: validation[source]}, 0).draw(0, settings["validation_blocks"], {source: 1.0})
+        self.optimisers = self._optimisers()
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        settings = self.settings
+        matrices = [p for name, p in self.weights.items() if p.ndim == 2 and "embed" not in name]
+        others = [p for name, p in self.weights.items() if p.ndim != 2 or "embed" in name]
+        muon = torch.optim.Muon(
+            matrices,
+            lr=settings["matrix_rate"],
+            momentum=settings["matrix_momentum"],
+            weight_decay=settings["matrix_weight_decay"],
+        )
+        adamw = torch.optim.AdamW(others, lr=settings["other_rate"], betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
+        return {"matrices": muon, "others": adamw}
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the last checkpoint of a folder, if there is one."""
+        for found in checkpoint.steps(folder)[-1:]:
+            weights, moments, state = checkpoint.load(found)
+            with torch.no_grad():
+                for name, weight in self.weights.items():
+                    weight.copy_(weights[name])
+            checkpoint.restore(self.optimisers, moments)
+            self.state = State(**state)
+            self.blocks.drawn.update(self.state.drawn)
+            self._round_into_model()
+
+    def start_decay(self, steps: int) -> None:
+        self.state.decay_from, self.state.decay_steps = self.state.step, steps
+
+    def run(self, until: int | None = None) -> None:
+        """Train until the decay's end, until a step, or until stopped."""
+        losses: list[float] = []
+        saved = time.monotonic()
+        while not self.state.done and self.state.step != until:
+            losses.append(self.step())
+            if self.state.step % LOG_EVERY == 0:
+                self._log(loss=sum(losses) / len(losses))
+                losses = []
+            if time.monotonic() - saved > 60 * self.settings["checkpoint_minutes"]:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def step(self) -> float:
+        """One step: draw, forward, loss, backward, clip, update; the mean loss in nats a token."""
+        began, cpu = time.monotonic(), time.process_time()
+        stage = self.settings["stages"][self.state.stage]
+        blocks_BT = self.blocks.draw(self.state.step, self.settings["blocks_a_step"], stage["mix"])
+        total = sum(
+            self._micro_batch(blocks_BT[start : start + size], stage["window"])
+            for size in [self.settings["blocks_a_micro_batch"]]
+            for start in range(0, len(blocks_BT), size)
+        )
+        tokens = blocks_BT.shape[0] * BLOCK
+        for weight in self.weights.values():
+            assert weight.grad is not None
+            weight.grad /= tokens
+        torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings["clip"])
+        self._update()
+        self.state.step += 1
+        self.state.tokens += tokens
+        self.state.seconds += time.monotonic() - began
+        self.state.cpu_seconds += time.process_time() - cpu
+        return total / tokens
+
+    def _micro_batch(self, blocks_BT: Tokens, window: int) -> float:
+        inputs, targets = (torch.from_numpy(part).to(self.device) for part in windows(blocks_BT, window))
+        hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
+        loss = cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
+        loss.backward()
+        for name, parameter in self.model.named_parameters():
+            weight = self.weights[name]
+            grad = parameter.grad.float()
+            weight.grad = grad if weight.grad is None else weight.grad.add_(grad)
+            parameter.grad = None
+        return float(loss.detach())
+
+    def _update(self) -> None:
+        share = self.state.rate(self.settings["warmup_steps"])
+        for kind, optimiser in self.optimisers.items():
+            optimiser.param_groups[0]["lr"] = (
+                share * self.settings["matrix_rate" if kind == "matrices" else "other_rate"]
+            )
+            optimiser.step()
+            optimiser.zero_grad()
+        self._round_into_model()
+
+    def _round_into_model(self) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(self.weights[name])
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Nats a token on the same few blocks of the validation books each time."""
+        total = 0.0
+        for start in range(0, len(self.validation), 8):
+            inputs, targets = (
+                torch.from_numpy(part).to(self.device) for part in windows(self.validation[start : start + 8], BLOCK)
+            )
+            hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
+            total += float(cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten()))
+        return total / (len(self.validation) * BLOCK)
+
+    def save(self) -> None:
+        """Validate, log, and write a checkpoint."""
+        self._log(validation_loss=self.validate())
+        self.state.drawn = dict(self.blocks.drawn)
+        moments = checkpoint.moments(self.optimisers)
+        checkpoint.save(self.folder, self.state.step, self.weights, moments, vars(self.state))
+
+    def _log(self, **values: float) -> None:
+        state = self.state
+        line = {
+            "step": state.step,
+            "stage": state.stage,
+            **{name: round(value, 4) for name, value in values.items()},
+            "tokens": state.tokens,
+            "seconds": round(state.seconds, 1),
+            "cpu_seconds": round(state.cpu_seconds, 1),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+
+def _cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+import json
+
+import checkpoint
+import numpy as np
+import pretrain
+import pytest
+import torch
+from blocks import BLOCK, Blocks, encode, windows
+from loss import cross_entropy
+
+SETTINGS = {
+    "seed": 3,
+    "model": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 512,
+    },
+    "blocks_a_step": 4,
+    "blocks_a_micro_batch": 2,
+    "matrix_rate": 0.02,
+    "matrix_momentum": 0.95,
+    "matrix_weight_decay": 0.01,
+    "other_rate": 0.003,
+    "warmup_steps": 3,
+    "clip": 1.0,
+    "stages": {
+        "stable": {"window": 64, "mix": {"a": 0.7, "b": 0.3}},
+        "decay": {"window": 128, "mix": {"a": 1.0}},
+    },
+    "checkpoint_minutes": 60,
+    "validation_blocks": 2,
+}
+
+
+def tokens(length=8 * BLOCK, seed=0):
+    # A walk: the next token is mostly the last plus one, so there is something to learn.
+    steps = np.random.default_rng(seed).choice([1, 2, 40], size=length, p=[0.8, 0.15, 0.05])
+    return (np.cumsum(steps) % 90).astype(np.uint16)
+
+
+@pytest.fixture
+def training(tmp_path):
+    def make(name="run"):
+        text = {"a": tokens(), "b": tokens(seed=1)}
+        return pretrain.Training(SETTINGS, text, {"children": tokens(seed=2)}, tmp_path / name)
+
+    return make
+
+
+def logged(training, key):
+    lines = map(json.loads, (training.folder / "log.jsonl").read_text().splitlines())
+    return [line[key] for line in lines if key in line]
+
+
+def test_a_resumed_run_has_the_losses_of_an_unbroken_one(training):
+    unbroken = training("unbroken")
+    losses = [unbroken.step() for _ in range(6)]
+
+    broken = training("broken")
+    first = [broken.step() for _ in range(3)]
+    broken.save()
+    resumed = training("broken")
+    resumed.resume(resumed.folder)
+    assert resumed.state.step == 3
+    assert first + [resumed.step() for _ in range(3)] == losses
+    for name, weight in unbroken.weights.items():
+        assert torch.equal(weight, resumed.weights[name]), name
+
+
+def test_training_learns(training):
+    run = training()
+    before = run.validate()
+    for _ in range(20):
+        run.step()
+    assert run.validate() < before - 1
+
+
+def test_a_decay_ends_at_its_step_and_leaves_the_stable_run_as_it_was(training):
+    stable = training("run")
+    stable.run(until=4)
+    decaying = training("run-decay")
+    decaying.resume(stable.folder)
+    decaying.start_decay(3)
+    decaying.run()
+    assert [path.name for path in checkpoint.steps(decaying.folder)] == ["step-000007"]
+    assert [path.name for path in checkpoint.steps(stable.folder)] == ["step-000004"]
+    assert logged(decaying, "stage") == ["decay"]
+    assert len(logged(decaying, "validation_loss")) == 1
+
+
+def test_the_rate_warms_up_stays_and_falls_to_nothing():
+    stable = [pretrain.State(step=step).rate(warmup=4) for step in range(6)]
+    assert stable == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    decay = [pretrain.State(step=step, decay_from=10, decay_steps=4).rate(warmup=4) for step in range(10, 15)]
+    assert decay == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert pretrain.State(step=14, decay_from=10, decay_steps=4).done
+    assert not pretrain.State(step=13, decay_from=10, decay_steps=4).done
+
+
+def test_a_half_written_checkpoint_is_never_read(training):
+    run = training()
+    run.step()
+    run.save()
+    (run.folder / "partial-1").mkdir()
+    (run.folder / "partial-1" / "state.json").write_text("{")
+    again = training()
+    again.resume(again.folder)
+    assert again.state.step == 1
+
+
+def test_only_the_last_checkpoints_are_kept_and_none_is_a_pickle(training):
+    run = training()
+    for _ in range(4):
+        run.step()
+        run.save()
+    assert [path.name for path in checkpoint.steps(run.folder)] == ["step-000003", "step-000004"]
+    names = {file.name for folder in checkpoint.steps(run.folder) for file in folder.iterdir()}
+    assert names == {"weights.safetensors", "moments.safetensors", "state.json"}
+
+
+def test_blocks_come_once_an_epoch_in_another_order_the_next():
+    text = np.arange(5 * BLOCK + 1, dtype=np.uint16)
+    blocks = Blocks({"a": text}, seed=1)
+    starts = [int(blocks.draw(step, 1, {"a": 1.0})[0, 0]) // BLOCK for step in range(10)]
+    assert sorted(starts[:5]) == sorted(starts[5:]) == list(range(5))
+    assert starts[:5] != starts[5:]
+
+
+def test_sources_are_drawn_by_their_weights_and_those_left_out_never():
+    text = {name: np.full(40 * BLOCK, number, dtype=np.uint16) for number, name in enumerate("abc")}
+    drawn = Blocks(text, seed=0).draw(0, 600, {"a": 0.75, "b": 0.25, "c": 0.0})[:, 0]
+    assert np.bincount(drawn, minlength=3)[2] == 0
+    assert 0.7 < (drawn == 0).mean() < 0.8
+
+
+def test_a_target_is_the_token_after_its_input_also_across_windows():
+    block = np.arange(BLOCK + 1, dtype=np.uint16)[None]
+    inputs, targets = windows(block, 128)
+    assert inputs.shape == targets.shape == (4, 128)
+    assert (targets == inputs + 1).all()
+    assert list(inputs.ravel()) == list(range(BLOCK))
+
+
+def test_the_piecewise_loss_and_its_gradients_are_the_librarys():
+    torch.manual_seed(0)
+    hidden, embedding = torch.randn(2_500, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    targets = torch.randint(50, (2_500,))
+    own = cross_entropy(hidden, embedding, targets)
+    own_grads = torch.autograd.grad(own, (hidden, embedding))
+    right = torch.nn.functional.cross_entropy(hidden @ embedding.T, targets, reduction="sum")
+    torch.testing.assert_close(own, right, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(own_grads, torch.autograd.grad(right, (hidden, embedding)), rtol=1e-4, atol=1e-4)
+
+
+def test_the_attention_is_the_librarys():
+    model = pretrain.new_model(SETTINGS, vocabulary=100)
+    for layer in model.model.layers:
+        torch.nn.init.normal_(layer.self_attn.o_proj.weight)
+    inputs = torch.randint(100, (3, 40))
+    with torch.no_grad():
+        own = model(input_ids=inputs).logits
+        model.config._attn_implementation = "sdpa"
+        torch.testing.assert_close(own, model(input_ids=inputs).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_an_untrained_model_knows_nothing_and_has_one_embedding():
+    model = pretrain.new_model(SETTINGS, vocabulary=100)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    with torch.no_grad():
+        loss = model(input_ids=torch.tensor([[1, 2, 3]]), labels=torch.tensor([[1, 2, 3]])).loss
+    assert float(loss) == pytest.approx(np.log(100), abs=0.1)
+
+
+def test_documents_are_encoded_one_after_the_other_a_row_a_source(tmp_path):
+    import tokenizer
+
+    part = tmp_path / "train.jsonl"
+    part.write_text(
+        '{"source": "a", "text": "one"}\n{"source": "b", "prompt": "two", "completion": "x"}\n'
+        '{"source": "a", "text": "three"}\n'
+    )
+    small = tokenizer.train(["one two three x"] * 9, vocabulary=300)
+    rows = encode(part, small)
+    assert small.decode(rows["a"]) == "<|bos|>one<|end|><|bos|>three<|end|>"
+    assert small.decode(rows["b"]) == "<|bos|><|user|>two<|end|><|assistant|>x<|end|>"
