@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-EXTRAS = {"dev", "bench", "excel", "hub", "ray"}
+EXTRAS = {"dev", "bench", "excel", "hub", "ray", "constrain"}
 HEAD = """\
 # What is tested, exactly. Installed with: pip install -c constraints.txt -e '.[dev]'
 # Written by scripts/pin.py from the environment the tests passed in.

@@ -18,6 +18,7 @@ TEXT = (
     "name[Blue Spice], food[French], price[cheap]",
     "Blue Spice is a cheap French place. Is it good? Yes, it is!",
     "red green blue one two three cat dog\n\nInstruction: Text: Answer: user assistant system",
+    *("one", "two", "red", "green", "one\ntwo\nred\ngreen") * 9,
 )
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -26,7 +27,7 @@ CHAT = (
 """A chat template without marks for what is generated."""
 MARKED_CHAT = (
     "{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>\n"
-    "{% generation %}{{ m.content }}<|end|>{% endgeneration %}\n"
+    "{% generation %}{{ m.content }}<|end|>{% endgeneration %}{{ '\\n' }}"
     "{% else %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )

@@ -119,7 +119,7 @@ def encode_prompt(example: Example, model: LanguageModel, template: Template, *,
     def ids_of(said: Sequence[Message]) -> list[int]:
         text = layout.prompt(said, model.tokenizer)
         if model.kind == "seq2seq":
-            return list(model.tokenizer(text)["input_ids"])
+            return list(model.tokenizer(text, verbose=False)["input_ids"])
         return _opened(plain_ids(text, model.tokenizer), model, template)
 
     most = model.context if model.kind == "seq2seq" else model.context - room
@@ -195,7 +195,7 @@ def _bytes(said: Sequence[Message], answer: str) -> int:
 def _pair(example: Example, answer: str, model: LanguageModel, template: Template, overlong: Overlong) -> Encoded:
     """Seq2seq: the prompt is read, the bare answer written."""
     prompt = encode_prompt(example, model, template)
-    target = list(model.tokenizer(text_target=answer)["input_ids"])
+    target = list(model.tokenizer(text_target=answer, verbose=False)["input_ids"])
     if model.end_id is not None and target[-1:] != [model.end_id]:
         target.append(model.end_id)
     lost = max(0, len(target) - model.context)
@@ -214,9 +214,9 @@ def _text(example: Example, model: LanguageModel, overlong: Overlong) -> Encoded
     if len(windows) == 1:
         return windows[0]
     if overlong == "error":
-        whole = sum(len(window.ids) for window in windows)
+        whole = sum(sum(window.counted) for window in windows)
         raise _too_long(example, whole, model.context, what="text")
-    return replace(windows[0], lost=sum(len(window.ids) for window in windows[1:]))
+    return replace(windows[0], lost=sum(sum(window.counted) for window in windows[1:]))
 
 
 def _windows(example: Example, model: LanguageModel) -> list[Encoded]:

@@ -25,11 +25,11 @@ def tokenised(marked: Marked, tokenizer: Any) -> tuple[list[int], list[bool]]:
 
 def plain_ids(text: str, tokenizer: Any) -> list[int]:
     """Tokens of a text at the beginning of what is read."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
 
 
 def _whole(marked: Marked, tokenizer: Any) -> tuple[list[int], list[bool]] | None:
-    coded = tokenizer(marked.text, add_special_tokens=False, return_offsets_mapping=True)
+    coded = tokenizer(marked.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids, offsets = list(coded["input_ids"]), coded["offset_mapping"]
     counted = [False] * len(ids)
     for start, stop in marked.spans:
@@ -79,7 +79,7 @@ def chars_of_first(text: str, tokens: int, tokenizer: Any) -> int:
     if not getattr(tokenizer, "is_fast", False):
         ids = plain_ids(text, tokenizer)
         return len(text) if len(ids) <= tokens else max(1, round(len(text) * tokens / len(ids)))
-    offsets: Sequence[tuple[int, int]] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-        "offset_mapping"
-    ]
+    offsets: Sequence[tuple[int, int]] = tokenizer(
+        text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+    )["offset_mapping"]
     return len(text) if len(offsets) <= tokens else int(offsets[tokens][0])
