@@ -49,7 +49,9 @@ def test_swaps_move_whole_clusters_from_one_to_the_other():
 def test_only_zeros_and_ones_are_a_rate():
     assert mean_of("m", [0, 1, 1]).is_rate
     assert not mean_of("m", [0, 0.5]).is_rate
-    assert not RowStatistics("r", np.array([[1.0, 2.0], [0.0, 2.0]]), ratio).is_rate
+    assert not RowStatistics("r", np.array([[1.0, 2.0], [0.0, 2.0]]), ratio, extremes=unit_extremes).is_rate
+    # A loss of one nat over one token looks like a rate and is none.
+    assert not RowStatistics("loss", np.array([[1.0, 1.0], [0.0, 1.0]]), ratio).is_rate
 
 
 def test_extremes_of_a_share():

@@ -82,7 +82,7 @@ class RowStatistics:
     def is_rate(self) -> bool:
         """Whether this is the plain mean of zeros and ones, for which there is an interval without resampling."""
         over_N, under_N = self.stats_NF[:, 0], self.stats_NF[:, -1]
-        plain = self.combine is ratio and bool(np.all(under_N == 1))
+        plain = self.combine is ratio and self.extremes is unit_extremes and bool(np.all(under_N == 1))
         return plain and bool(np.all((over_N == 0) | (over_N == 1)))
 
     def value(self) -> float:

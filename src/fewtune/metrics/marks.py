@@ -114,8 +114,9 @@ def _votes(marks: Sequence[str], groups: Groups) -> list[str]:
 
 def _sentence(better: int, worse: int, ties: int, share: Interval, verdict: Verdict, names: tuple[str, str]) -> str:
     if not better + worse:
-        return f"No mark decides between {names[0]} and {names[1]}{f' ({ties} ties)' if ties else ''}."
-    counted = f"{names[0]} was marked better {better} times, {names[1]} {worse} times, {ties} ties"
+        return f"No mark decides between {names[0]} and {names[1]} ({_many(ties, 'tie')})."
+    first, second = _many(better, "time"), _many(worse, "time")
+    counted = f"{names[0]} was marked better {first}, {names[1]} {second}, {_many(ties, 'tie')}"
     sized = f"{share.mean:.0%} of the decided marks, {share.low:.0%} to {share.high:.0%}"
     told = {
         "better": "it is better",
@@ -124,6 +125,10 @@ def _sentence(better: int, worse: int, ties: int, share: Interval, verdict: Verd
     }[verdict]
     sentence = f"{counted} ({sized}): {told}."
     return sentence[0].upper() + sentence[1:]
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 __all__ = ["MARKS", "Mark", "SignTest", "marks_to_tell", "sign_test"]

@@ -3,7 +3,8 @@
 The function is called as `function(outputs, references)` with a list of N texts and a list of N lists of texts, and by
 keyword with `prompts` where it has a parameter of that name. It returns
 
-- N numbers, one a row: the score is their mean, and intervals and tests resample them; or
+- N numbers, one a row: the score is their mean, and intervals and tests resample them. Where all are 0 or 1 they count
+  as right and wrong; or
 - one number for all rows: a draw then calls the function anew, so there are fewer draws.
 
 Attributes on the function say more: `higher_is_better = False` for an error, `bounds = (0, 1)` for its range.
@@ -26,7 +27,7 @@ import numpy as np
 from fewtune.errors import UsageError
 from fewtune.metrics.answers import Answers
 from fewtune.metrics.base import FloatArray, IntArray
-from fewtune.metrics.corpus import CorpusScore, RowStatistics, ratio
+from fewtune.metrics.corpus import CorpusScore, RowStatistics, mean_of, ratio
 
 OWN_DRAWS = 200
 """Bootstrap draws for a function of all rows at once."""
@@ -64,6 +65,8 @@ class OwnScore:
         found = self.called(answers.outputs, answers.references, answers.prompts)
         if isinstance(found, float):
             return CorpusFunction(self, answers, found)
+        if np.isin(found, (0.0, 1.0)).all() and not hasattr(self.function, "bounds"):
+            return mean_of(self.name, found, higher_is_better=self.higher_is_better, signature=self.where)
         stats_NF = np.stack([found, np.ones_like(found)], axis=1)
         bounded = all(map(math.isfinite, self.bounds))
         return RowStatistics(
