@@ -138,6 +138,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _learn(self, dataset: Dataset, unlabelled: tuple[str, ...], source: str | None = None) -> None:
         from fewtune.data.templates.make import template_of
         from fewtune.fitting import fit
+        from fewtune.model_folder import Model
         from fewtune.study.settings import Settings
 
         settings = Settings(
@@ -156,6 +157,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             started=time.perf_counter(),
         )
         self.fit_: Fit = fit(dataset, settings, unlabelled=unlabelled, unlabelled_source=source, progress=self.progress)
+        assert isinstance(self.fit_.model, Model)
         self.model_: Model = self.fit_.model
         self.result_: dict[str, Any] = self.fit_.result
         self.ladder_: list[dict[str, Any]] = self.result_["ladder"]

@@ -5,31 +5,38 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewtune.audit.base import Ground
 from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
+from fewtune.data.exchanges import check_exchanges, groups_to_write
 from fewtune.data.split_file import splits_of
 from fewtune.data.splits import Split, repeated_folds
+from fewtune.data.templates.base import PLAIN, Template
 from fewtune.data.templates.words import check_words
-from fewtune.errors import UsageError
+from fewtune.errors import DataError, UsageError
+from fewtune.methods.base import Writer
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
+from fewtune.report.written import build_written
 from fewtune.study.budget import Budget, parse
 from fewtune.study.evaluator import Evaluator
-from fewtune.study.ladder import ALWAYS, Climb, climb, default_rungs
+from fewtune.study.ladder import ALWAYS, ALWAYS_WRITING, Climb, climb, default_rungs
 from fewtune.study.learning_curve import Curve, learning_curve
 from fewtune.study.progress import Progress
 from fewtune.study.settings import Settings
 from fewtune.study.store import RunStore
 from fewtune.tune.executors.registry import executor
 from fewtune.tune.run import Context
+from fewtune.writer_folder import WritingModel
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
+    from fewtune.backbones.language.model import LanguageModel
     from fewtune.tune.executors.base import Executor
 
 
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 class Fit:
     """What a fit gives."""
 
-    model: Model
+    model: Model | WritingModel
     result: dict[str, Any]
     climb: Climb
     encoder: Encoder | None
@@ -56,29 +63,37 @@ def fit(
 ) -> Fit:
     """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
     progress = progress or Progress()
-    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, ground):
+    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress, writes=True) as (evaluator, ground):
+        if evaluator.context.writes:
+            return _fit_to_write(evaluator, ground, settings)
         return _fit(evaluator, ground, settings, unlabelled_source)
 
 
 @contextlib.contextmanager
 def laid_out(
-    dataset: Dataset, settings: Settings, *, unlabelled: tuple[str, ...] = (), progress: Progress
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    unlabelled: tuple[str, ...] = (),
+    progress: Progress,
+    writes: bool = False,
 ) -> Iterator[tuple[Evaluator, Ground]]:
     """What every study on these rows begins with: backbones opened, splits chosen, a store, somebody to do the runs.
 
     What it holds is given back at the end, and what was started is stopped.
+
+    Parameters
+    ----------
+    writes : whether the study can judge texts that are written, beside classes.
     """
     settings.check_out()
     budget = Budget(parse(settings.budget), started=settings.started)
-    check_classes_are_asked(dataset)
-    check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
-    check_words(dict(settings.template.words), dataset.classes)
-    encoders = open_backbones(settings.backbones, progress)
-    _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
-    ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
-    partial = None if settings.out is None else settings.out / "partial"
-    context = Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)), partial)
+    if writes and dataset.task != "classification":
+        context, ground = _to_write(dataset, settings, progress)
+    else:
+        context, ground = _to_classify(dataset, settings, unlabelled, progress)
     splits = choose_splits(context, settings)
+    dataset = context.dataset
     store = RunStore(settings.out) if settings.out is not None else None
     if store is not None:
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
@@ -86,6 +101,71 @@ def laid_out(
     with _hands(settings) as hands:
         options: dict[str, Any] = {"store": store, "executor": hands, "budget": budget, "progress": progress}
         yield Evaluator(context, splits, seed=settings.seed, **options), ground
+
+
+def _to_classify(
+    dataset: Dataset, settings: Settings, unlabelled: tuple[str, ...], progress: Progress
+) -> tuple[Context, Ground]:
+    check_classes_are_asked(dataset)
+    check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
+    check_words(dict(settings.template.words), dataset.classes)
+    encoders = open_backbones(settings.backbones, progress)
+    _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
+    ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
+    return Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)), _partial(settings)), ground
+
+
+def _to_write(dataset: Dataset, settings: Settings, progress: Progress) -> tuple[Context, Ground]:
+    notes = check_exchanges(dataset)
+    models = open_language_models(settings.backbones, progress)
+    template = None if settings.template == PLAIN else settings.template
+    notes += check_lengths(dataset, models, template)
+    notes += [note for model in models.values() for note in model.notes]
+    dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
+    groups = groups_to_write(dataset)
+    context = Context(dataset, {}, groups, partial=_partial(settings), language_models=models)
+    return context, Ground(dataset, seed=settings.seed)
+
+
+def _partial(settings: Settings) -> Path | None:
+    return None if settings.out is None else settings.out / "partial"
+
+
+def open_language_models(names: tuple[str, ...], progress: Progress) -> dict[str, LanguageModel]:
+    """Models that write, by the names they were given. Raises BackboneError."""
+    from fewtune.backbones.language.load import load_language_model
+
+    progress.start("Opening the model", len(names))
+    models = {}
+    for name in names:
+        # Weights that move are kept in float32; what is frozen is cast once where products run in half precision.
+        models[name] = load_language_model(name, precision="float32")
+        progress.advance()
+    progress.finish()
+    return models
+
+
+def check_lengths(dataset: Dataset, models: dict[str, LanguageModel], template: Template | None) -> list[str]:
+    """Notes on rows that are cut to fit the context.
+
+    Raises
+    ------
+    DataError : a row that cannot be put to the model at all, with file and row.
+    """
+    notes = []
+    for model in models.values():
+        asked = model.settle(template)
+        try:
+            rows = [part for example in dataset for part in model.encode_all([example], asked, overlong="cut")]
+        except DataError as error:
+            raise type(error)(error.what, file=dataset.source, row=error.row, remedy=error.remedy) from error
+        for count, what in (
+            (sum(row.cut > 0 for row in rows), "prompts are longer than the context of {} tokens: their beginnings"),
+            (sum(row.lost > 0 for row in rows), "completions do not fit the context of {} tokens: their ends"),
+        ):
+            if count:
+                notes.append(f"{count} {what.format(model.context)} were cut for {model.name}.")
+    return notes
 
 
 @contextlib.contextmanager
@@ -110,6 +190,34 @@ def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_so
     model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
     encoder = context.encoders[recipe.backbone] if recipe.method.reads_text else None
     return Fit(model, result, climbed, encoder, ground)
+
+
+def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings) -> Fit:
+    context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
+    climbed = climb(evaluator, rungs_to_write(settings, context))
+    recipe = climbed.winning.recipe
+    progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
+    fitted = evaluator.refit(recipe)
+    progress.advance()
+    progress.finish()
+    assert isinstance(fitted, Writer)
+    model = WritingModel(fitted, recipe, context.dataset.task)
+    result = build_written(climbed, context, settings, budget)
+    return Fit(model, result, climbed, None, ground)
+
+
+def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
+    """The recipes to judge, simplest first; a plain text has no prompt that examples could stand before."""
+    found = []
+    for recipe in default_rungs(settings.backbones, unlabelled=False, task="generation"):
+        model = context.language_models[recipe.backbone]
+        # What the recipe states is what is used: the model's own chat template is named in it.
+        template = model.settle(None if settings.template == PLAIN else settings.template)
+        found.append(replace(recipe, template=template))
+    if context.dataset.task == "language_modelling":
+        found = [recipe for recipe in found if recipe.method.name != "few_shot"]
+    wanted = {*(settings.methods or (one.method.name for one in found)), *ALWAYS_WRITING}
+    return [recipe for recipe in found if recipe.method.name in wanted]
 
 
 def open_backbones(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:

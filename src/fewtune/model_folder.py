@@ -11,7 +11,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,11 @@ def save(model: Model, encoder: Encoder | None, folder: Path) -> None:
     ------
     StoreError : it cannot be written, or holds something that is no model and would be deleted.
     """
+    save_whole(folder, lambda temporary: _write(model, encoder, temporary))
+
+
+def save_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a folder beside `folder`, then put it in its place. Raises as `save` does."""
     from safetensors import SafetensorError
 
     folder = folder.resolve()
@@ -80,7 +85,7 @@ def save(model: Model, encoder: Encoder | None, folder: Path) -> None:
         temporary.mkdir(parents=True)
         try:
             try:
-                _write(model, encoder, temporary)
+                write(temporary)
             except SafetensorError as error:
                 raise OSError(str(error)) from error
             # Deleted file by file, a kill would leave something that is neither a model nor to be written over.
@@ -158,8 +163,10 @@ def load(folder: str | Path) -> Model:
     BackboneDamaged : a file is missing, unreadable, or of a format this version does not know.
     UnsafeWeights : weights are there as a pickle only.
     """
-    folder = _find(Path(folder))
-    card = _card(folder)
+    folder = find(Path(folder))
+    card = read_card(folder)
+    if card.get("task", "classification") != "classification":
+        raise UsageError(f"{folder} holds a model that writes: `fewtune generate {folder}`, or fewtune.load_writer.")
     recipe = Recipe.from_json(card["recipe"])
     classes = tuple(card["classes"])
     encoder = _encoder(folder) if recipe.method.reads_text else None
@@ -180,10 +187,11 @@ def load(folder: str | Path) -> Model:
 
 def text_columns(folder: str | Path) -> tuple[str, ...]:
     """`Model.columns` without opening the model. Raises as `load` does."""
-    return tuple(map(str, _card(_find(Path(folder))).get("columns") or ()))
+    return tuple(map(str, read_card(find(Path(folder))).get("columns") or ()))
 
 
-def _find(folder: Path) -> Path:
+def find(folder: Path) -> Path:
+    """The model folder itself, or the one in the folder of a fit. Raises UsageError."""
     for candidate in (folder, folder / "model"):
         if (candidate / CARD).exists():
             return candidate
@@ -192,7 +200,8 @@ def _find(folder: Path) -> Path:
     raise UsageError(f"{folder} holds no model written by fewtune ({CARD} is missing). Give the folder of a fit.")
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> dict[str, Any]:
+    """`fewtune.json`, looked over. Raises BackboneDamaged."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         if card["format"] != FORMAT:
@@ -207,6 +216,10 @@ def _card(folder: Path) -> dict[str, Any]:
 
 def _check_card(card: dict[str, Any]) -> None:
     """Raises TypeError or KeyError where a value is missing or of another kind than `save` writes."""
+    if card.get("task", "classification") != "classification":
+        if not isinstance(card["recipe"], dict):
+            raise TypeError("a value of another kind")
+        return
     threshold = card["threshold"]
     whole = (
         isinstance(card["recipe"], dict)

@@ -17,6 +17,7 @@ from fewtune.cli.given import check_file, check_rows, read_rows, result_folder, 
 if TYPE_CHECKING:
     from fewtune.cli.screen import Screen
     from fewtune.data.base import Dataset
+    from fewtune.fitting import Fit
     from fewtune.study.settings import Settings
 
 STARTED = time.perf_counter()
@@ -55,6 +56,7 @@ def fit(
     prefix: Prefix = None,
     words: options.Words = None,
     abstain: Abstain = 0.9,
+    task: options.Task = None,
     seed: options.Seed = 0,
     executor: options.Executor = "auto",
     ray_address: options.RayAddress = None,
@@ -62,14 +64,17 @@ def fit(
     as_json: AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit a text classifier: judge every method on the same resamples, keep the one that earns its place."""
+    """Fit a text classifier, or tune a model that writes: judge every method on the same resamples, keep the best.
+
+    Rows with a label are classes; prompts with completions, conversations and plain texts are written.
+    """
     from fewtune.cli.screen import screen
     from fewtune.data.templates.make import template_of
     from fewtune.study.settings import Settings
 
     check_rows(train, called="TRAIN")
     folder, drawn = result_folder(out, train), screen(quiet=quiet)
-    dataset, pool = read_rows(drawn, train, unlabelled, text=text, label=label, group=group, pair=pair)
+    dataset, pool = read_rows(drawn, train, unlabelled, text=text, label=label, group=group, pair=pair, task=task)
     check_file(test, option="--test")
     with drawn:
         settings = Settings(
@@ -85,6 +90,7 @@ def fit(
             executor=executor,
             ray_address=ray_address,
             out=folder,
+            task=dataset.task,
             started=STARTED,
         )
         result = run(dataset, pool, test, settings, folder, drawn)
@@ -105,6 +111,7 @@ def run(
     from fewtune.report.result import finish, read_test
     from fewtune.study.budget import Budget
     from fewtune.study.store import write_json
+    from fewtune.writer_folder import WritingModel
 
     done = fitting.fit(
         dataset,
@@ -114,6 +121,8 @@ def run(
         progress=progress,
     )
     done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
+    if isinstance(done.model, WritingModel):
+        return finish_writing(done, test, dataset, folder)
     model_folder.save(done.model, done.encoder, folder / "model")
     if test is not None:
         # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
@@ -121,6 +130,28 @@ def run(
         held = read_like(dataset, test, labelled=True, group=group_column(dataset))
         read_test(done.result, done.model, done.ground, held)
         finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
+    write_json(folder / "result.json", done.result)
+    write_report(folder)
+    return done.result
+
+
+def finish_writing(done: Fit, test: str | None, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """As `run` ends, of a model that writes."""
+    from fewtune.data.read import read_to_fit
+    from fewtune.report.html import write_report
+    from fewtune.report.written import finish_written, read_written_test
+    from fewtune.study.budget import Budget
+    from fewtune.study.store import write_json
+    from fewtune.writer_folder import WritingModel, save_writer
+
+    assert isinstance(done.model, WritingModel)
+    save_writer(done.model, folder / "model")
+    if test is not None:
+        write_json(folder / "result.json", done.result)
+        columns = {"text": dataset.text_column} if dataset.task == "language_modelling" else {}
+        held = read_to_fit(test, task=dataset.task, **columns)
+        read_written_test(done.result, done.model, dataset, held)
+        finish_written(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
     write_json(folder / "result.json", done.result)
     write_report(folder)
     return done.result

@@ -9,7 +9,7 @@ from fewtune.errors import UnreadableFile, UsageError
 
 if TYPE_CHECKING:
     from fewtune.cli.screen import Screen
-    from fewtune.data.base import Dataset
+    from fewtune.data.base import Dataset, Task
 
 
 def check_rows(source: str, *, called: str = "FILE") -> None:
@@ -52,6 +52,23 @@ def names_of(given: list[str] | None) -> list[str] | None:
     return None if given is None else [name for part in given for name in part.split(",")]
 
 
+def task_named(given: str | None) -> Task | None:
+    """A task by its name, hyphens and the short `lm` forgiven. Raises UsageError."""
+    tasks: dict[str, Task] = {
+        "classification": "classification",
+        "generation": "generation",
+        "language_modelling": "language_modelling",
+        "language_modeling": "language_modelling",
+        "lm": "language_modelling",
+    }
+    if given is None:
+        return None
+    name = given.strip().lower().replace("-", "_").replace(" ", "_")
+    if name not in tasks:
+        raise UsageError(f"There is no task {given!r}. Known: classification, generation, language_modelling.")
+    return tasks[name]
+
+
 def read_rows(
     drawn: Screen,
     source: str,
@@ -61,11 +78,12 @@ def read_rows(
     label: str | None,
     group: str | None,
     pair: list[str] | None,
+    task: str | None = None,
 ) -> tuple[Dataset, Dataset | None]:
-    """Labelled rows, told as they are read, and texts without labels where a file of them is given."""
-    from fewtune.data.read import read, read_like
+    """Rows to learn from, told as they are read, and texts without labels where a file of them is given."""
+    from fewtune.data.read import read_like, read_to_fit
 
-    dataset = read(source, text=text, label=label, group=group, pair=pair)
+    dataset = read_to_fit(source, text=text, label=label, group=group, pair=pair, task=task_named(task))
     drawn.notes(dataset)
     # The text column of the training file is looked for first, then whatever the other file calls it.
     return dataset, None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)

@@ -15,12 +15,18 @@ Rows = Annotated[str, typer.Argument(help="CSV, TSV, JSON, JSON lines, Parquet, 
 # Which columns.
 Text = Annotated[str | None, typer.Option(help="Text column; found by itself when not named.")]
 Label = Annotated[str | None, typer.Option(help="Label column; found by itself when not named.")]
+MaybeLabel = Annotated[
+    str | None, typer.Option(help='Label column; found by itself when not named; "" where there is none.')
+]
 Group = Annotated[str | None, typer.Option(help="Column of what may never be split across folds.")]
 Pair = Annotated[
     list[str] | None, typer.Option(help="Column to join to the text, such as a body to a subject; may be repeated.")
 ]
 
-# What is learnt with.
+# What is learnt, and with what.
+Task = Annotated[
+    str | None, typer.Option(help="classification, generation or language_modelling; told by the columns if not given.")
+]
 Unlabelled = Annotated[str | None, typer.Option(help="File of texts without labels, to learn from.")]
 Backbone = Annotated[str, typer.Option(help="Encoder folder or Hub name.")]
 Template = Annotated[

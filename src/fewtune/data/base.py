@@ -71,6 +71,8 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     pair_columns: tuple[str, ...] = ()
     """Columns joined to the text, in order (see `fewtune.data.pairs`)."""
+    id_column: str | None = None
+    """None where the row numbers are the ids."""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -126,4 +128,5 @@ class Dataset:
             label_column=self.label_column,
             notes=self.notes if notes is None else tuple(notes),
             pair_columns=self.pair_columns,
+            id_column=self.id_column,
         )

@@ -14,6 +14,8 @@ from pathlib import Path
 from fewtune.data.base import Dataset, Example, Task
 from fewtune.data.checks import check_task, listed
 from fewtune.data.columns import Columns, asked, choose_columns
+from fewtune.data.exchanges import task_of
+from fewtune.data.formats.base import Seen
 from fewtune.data.formats.see import see, with_completions
 from fewtune.data.lineage import with_origins
 from fewtune.data.pairs import joined
@@ -70,8 +72,9 @@ def read(
         Columns to join to the text, for texts of several columns (see `fewtune.data.pairs`).
     labelled : bool, optional
         False for rows to predict: only text is needed, and a label is read only if its column is named. None for rows
-        to look at, whatever they are: a label column is looked for and need not be there, and no task is asked of them.
-    task : {"classification", "generation"}, optional
+        to look at, whatever they are: a label column is looked for and need not be there (`label=""` says that there is
+        none), and no task is asked of them.
+    task : {"classification", "generation", "language_modelling"}, optional
         What the rows are for; chosen by what the file holds when not said. Completions read for classification are
         labels.
 
@@ -94,6 +97,23 @@ def read(
     return dataset_of(table, text=text, label=label, group=group, id=id, pair=pair, labelled=labelled, task=task)
 
 
+def read_to_fit(
+    source: object,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    pair: str | Sequence[str] | None = None,
+    task: Task | None = None,
+) -> Dataset:
+    """As `read`, for rows to tune on: a table of plain texts alone is language modelling, no task without labels."""
+    if isinstance(source, Dataset):
+        return source
+    table = _read_table(source, lines=task == "language_modelling", tables=True)
+    wanted = task or task_of(table, label=label)
+    return dataset_of(table, text=text, label=label, group=group, pair=pair, task=wanted)
+
+
 def dataset_of(
     table: Table,
     *,
@@ -110,6 +130,8 @@ def dataset_of(
     if seen is not None:
         table, text, label, id = seen.table, text or seen.text, seen.label, id or seen.id
         labelled = False if seen.task == "generation" else labelled
+    if task == "language_modelling":
+        labelled = False
     names = (pair,) if isinstance(pair, str) else tuple(pair or ())
     parts = {asked(table, name, "pair"): None for name in names}
     rest = replace(table, columns={name: cells for name, cells in table.columns.items() if name not in parts})
@@ -126,13 +148,20 @@ def dataset_of(
         notes += check_task([example.text for example in examples], labels, table.source, columns.label)
     return Dataset(
         examples=tuple(examples),
-        task="classification" if seen is None else seen.task,
+        task=_task(task, seen),
         source=table.source,
         text_column=columns.text,
         label_column=columns.label,
         notes=(*table.notes, *columns.notes, *notes),
         pair_columns=tuple(parts),
+        id_column=columns.id,
     )
+
+
+def _task(asked: Task | None, seen: Seen | None) -> Task:
+    if asked == "language_modelling":
+        return asked
+    return "classification" if seen is None else seen.task
 
 
 def _with_parts(table: Table, columns: Columns, parts: tuple[str, ...]) -> Table:

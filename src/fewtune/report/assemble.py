@@ -157,7 +157,7 @@ def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
     outcomes = rung.judged.outcomes
     logs = [(number, outcome.log) for number, outcome in enumerate(outcomes) if outcome.log is not None]
     curves = [{"split": number, **log.to_json()} for number, log in logs if log.validation_steps]
-    notes = _tally([note for outcome in outcomes for note in outcome.notes])
+    notes = tally([note for outcome in outcomes for note in outcome.notes])
     return entry | {
         "seconds": round(rung.judged.seconds, 2),
         "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
@@ -169,7 +169,7 @@ def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _tally(notes: Sequence[str]) -> list[str]:
+def tally(notes: Sequence[str]) -> list[str]:
     """Distinct notes with how many runs made them, commonest first, at most four."""
     order = sorted(Counter(notes).items(), key=lambda pair: (-pair[1], pair[0]))
     return [f"{note} (in {count} of {len(notes)} runs)" for note, count in order[:4]]

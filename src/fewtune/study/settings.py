@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fewtune.data.base import Task
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
@@ -39,6 +40,8 @@ class Settings:
     """Who carries out the runs, by name, or one made elsewhere, which is left open; it changes no result."""
     ray_address: str | None = None
     """A Ray cluster's, for the executor `ray`."""
+    task: Task = "classification"
+    """What the rows are for; methods are those of the task."""
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -50,7 +53,7 @@ class Settings:
         if self.splits is not None and (self.folds or self.repeats):
             raise UsageError("The splits are given: leave out folds and repeats.")
         for name in self.methods or ():
-            method_class(name)
+            method_class(name, self.task)
         if isinstance(self.executor, str):
             check_executor(self.executor, self.ray_address)
         parse(self.budget)
@@ -66,6 +69,8 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `study.json`."""
         plain = {name: getattr(self, name) for name in ("folds", "repeats", "abstain", "seed")}
+        if self.task != "classification":
+            plain["task"] = self.task
         return plain | {
             "backbones": list(self.backbones),
             "methods": None if self.methods is None else list(self.methods),

@@ -16,7 +16,7 @@ SIGNS = frozenset(
 )
 """A format's records have one of these columns; most tables have none, and are not looked at row by row."""
 COMPLETIONS = ("completion", "output", "response", "answer", "target")
-TASKS = ("classification", "generation")
+TASKS = ("classification", "generation", "language_modelling")
 
 
 def see(table: Table, *, text: str | None, label: str | None, task: Task | None) -> Seen | None:
@@ -31,6 +31,8 @@ def see(table: Table, *, text: str | None, label: str | None, task: Task | None)
     if task is not None and task not in TASKS:
         raise UsageError(f"There is no task {task!r} to read rows for. Known: {', '.join(TASKS)}.")
     seen = None
+    if task == "language_modelling":
+        return None
     if SIGNS & set(table.columns):
         records = records_of(table)
         kind = recognised(records, strict=text is not None or (label is not None and task != "classification"))

@@ -99,7 +99,8 @@ def noisy(states: torch.Tensor, strength: float, training: bool) -> torch.Tensor
     layout = current()
     width = states.shape[-1]
     if layout is None:
-        return states + torch.empty_like(states).uniform_(-1, 1) * (strength / (states.shape[-2] * width) ** 0.5)
+        alike: torch.Tensor = torch.empty_like(states).uniform_(-1, 1)
+        return states + alike * float(strength / (states.shape[-2] * width) ** 0.5)
     lengths = [*layout.lengths.repeat(layout.lengths).tolist(), *[1] * layout.fill]
     scale_S1 = strength / (states.new_tensor(lengths) * width).sqrt().unsqueeze(-1)
     drawn: torch.Tensor = torch.empty_like(states).uniform_(-1, 1)
