@@ -89,6 +89,7 @@ def parts() -> dict[str, Callable[[], str]]:
     found["result"] = result_format
     found["audit"] = audit_format
     found["checks"] = checks
+    found["text scores"] = text_scores
     found["errors"] = error_tree
     found["bad files"] = lambda: doc_errors.table_of_errors(doc_errors.FILES)
     found["bad columns"] = lambda: doc_errors.table_of_errors(doc_errors.COLUMNS)
@@ -188,6 +189,20 @@ def checks() -> str:
         for one in CHECKS
     ]
     return "\n".join(["| Name | Called | What it looks at | Needs |", "| --- | --- | --- | --- |", *rows])
+
+
+def text_scores() -> str:
+    """Every score of written text: its name, which way it runs, its unit, what it needs, whence it comes."""
+    from fewtune.metrics.text_scores import SCORES
+
+    rows = [
+        f"| `{one.name}` | {one.title} | {'higher' if one.higher_is_better else 'lower'} | {one.unit} | {one.needs} "
+        f"| {one.paper} |"
+        for one in SCORES
+    ]
+    return "\n".join(
+        ["| Name | Called | Better is | Unit | Needs | From |", "| --- | --- | --- | --- | --- | --- |", *rows]
+    )
 
 
 def error_tree() -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fewtune.errors import UsageError
-from fewtune.metrics.forgetting import compare_forgetting, forgetting
+from fewtune.metrics.forgetting import compare_forgetting, measure_forgetting
 from fewtune.metrics.likelihood import Likelihoods
 
 FAST = {"draws": 300}
@@ -22,7 +22,7 @@ def world(rng, rows, change, noise=0.02):
 
 def test_a_small_loss_is_seen_through_texts_of_all_kinds():
     before, after = world(np.random.default_rng(0), 60, 0.03)
-    found = forgetting(before, after, **FAST)
+    found = measure_forgetting(before, after, **FAST)
     assert found.verdict == "forgotten"
     assert found.difference.low > 0.02
     # Unpaired it would drown: each score's own interval is ten times as wide.
@@ -32,21 +32,21 @@ def test_a_small_loss_is_seen_through_texts_of_all_kinds():
 
 def test_a_gain_and_no_change():
     rng = np.random.default_rng(1)
-    assert forgetting(*world(rng, 60, -0.05), **FAST).verdict == "gained"
-    kept = forgetting(*world(rng, 60, 0.0), **FAST)
+    assert measure_forgetting(*world(rng, 60, -0.05), **FAST).verdict == "gained"
+    kept = measure_forgetting(*world(rng, 60, 0.0), **FAST)
     assert kept.verdict == "kept"
     assert kept.difference.low < 0 < kept.difference.high
 
 
 def test_an_untouched_model_forgot_nothing():
     before, _ = world(np.random.default_rng(2), 10, 0.1)
-    found = forgetting(before, before, **FAST)
+    found = measure_forgetting(before, before, **FAST)
     assert (found.verdict, found.difference.mean, found.p, found.hardest_hit) == ("kept", 0.0, 1.0, ())
 
 
 def test_no_change_is_called_one_as_seldom_as_promised():
     rng = np.random.default_rng(3)
-    said = [forgetting(*world(rng, 20, 0.0, 0.1), draws=200).verdict != "kept" for _ in range(200)]
+    said = [measure_forgetting(*world(rng, 20, 0.0, 0.1), draws=200).verdict != "kept" for _ in range(200)]
     assert np.mean(said) <= 0.095
 
 
@@ -54,7 +54,7 @@ def test_the_paired_interval_holds_the_truth():
     rng = np.random.default_rng(4)
     held = []
     for trial in range(200):
-        found = forgetting(*world(rng, 25, 0.05, 0.1), draws=300, seed=trial)
+        found = measure_forgetting(*world(rng, 25, 0.05, 0.1), draws=300, seed=trial)
         held.append(found.difference.low <= 0.05 <= found.difference.high)
     assert np.mean(held) >= 0.91
 
@@ -62,7 +62,7 @@ def test_the_paired_interval_holds_the_truth():
 def test_by_hand():
     before = Likelihoods.of(np.log(2) * np.array([10.0, 20.0]), [5, 5], bytes_N=[10, 10])
     after = Likelihoods.of(np.log(2) * np.array([15.0, 19.0]), [5, 5], bytes_N=[10, 10])
-    found = forgetting(before, after, name="the probes", texts=["first", "second"], **FAST)
+    found = measure_forgetting(before, after, name="the probes", texts=["first", "second"], **FAST)
     assert (found.before.mean, found.after.mean) == pytest.approx((1.5, 1.7))
     assert found.difference.mean == pytest.approx(0.2)
     assert [(probe.row, probe.text) for probe in found.hardest_hit] == [(0, "first")]
@@ -76,7 +76,9 @@ def test_pieces_of_one_book_are_one_observation():
     shift_N = np.repeat(rng.normal(0.02, 0.1, 8), 10)
     before = Likelihoods.of(np.full(80, 100.0), bytes_N // 4, bytes_N=bytes_N)
     after = Likelihoods.of(100.0 + 70 * shift_N, bytes_N // 4, bytes_N=bytes_N)
-    alone, together = (forgetting(before, after, groups=groups, **FAST) for groups in (None, np.repeat(range(8), 10)))
+    alone, together = (
+        measure_forgetting(before, after, groups=groups, **FAST) for groups in (None, np.repeat(range(8), 10))
+    )
     assert together.difference.width > 2 * alone.difference.width
 
 
@@ -93,10 +95,10 @@ def test_other_texts_are_refused():
     before, after = world(np.random.default_rng(7), 5, 0.0)
     other = Likelihoods(after.nll_N, after.tokens_N, after.bytes_N + 1)
     with pytest.raises(UsageError, match="not the same texts"):
-        forgetting(before, other)
+        measure_forgetting(before, other)
     with pytest.raises(UsageError, match="not the same texts"):
         compare_forgetting(before, after, other)
 
 
 def test_it_is_plain_json():
-    json.dumps(forgetting(*world(np.random.default_rng(8), 5, 0.1), **FAST).to_json())
+    json.dumps(measure_forgetting(*world(np.random.default_rng(8), 5, 0.1), **FAST).to_json())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fewtune.errors import UsageError
-from fewtune.metrics.memorisation import longest_run, memorisation
+from fewtune.metrics.memorisation import longest_run, measure_memorisation
 
 
 def words(rng, count):
@@ -48,7 +48,7 @@ def test_a_model_that_learned_its_rows_is_found_out():
     rng = random.Random(1)
     training, held_out = ([words(rng, 12) for _ in range(60)] for _ in range(2))
     outputs = training[:40] + [words(rng, 12) for _ in range(20)]
-    found = memorisation(
+    found = measure_memorisation(
         outputs, training, held_out_outputs=[words(rng, 12) for _ in held_out], held_out_completions=held_out
     )
     assert found.verdict == "memorised"
@@ -65,7 +65,9 @@ def test_a_model_that_learned_the_task_is_not():
     rng = random.Random(2)
     completions = [["goodbye" if row % 2 else words(rng, 8) for row in range(80)] for _ in range(2)]
     outputs = [["goodbye" if one == "goodbye" else words(rng, 8) for one in given] for given in completions]
-    found = memorisation(outputs[0], completions[0], held_out_outputs=outputs[1], held_out_completions=completions[1])
+    found = measure_memorisation(
+        outputs[0], completions[0], held_out_outputs=outputs[1], held_out_completions=completions[1]
+    )
     assert found.training.reproduced.mean == 0.5
     assert (found.verdict, found.difference.mean) == ("no sign", 0.0)
     assert "no sign of memorising" in found.sentence
@@ -76,20 +78,22 @@ def test_equal_rates_are_seldom_called_memorised():
     said = []
     for _ in range(300):
         outputs = [["same" if hit else "other" for hit in rng.random(rows) < 0.3] for rows in (60, 40)]
-        found = memorisation(outputs[0], ["same"] * 60, held_out_outputs=outputs[1], held_out_completions=["same"] * 40)
+        found = measure_memorisation(
+            outputs[0], ["same"] * 60, held_out_outputs=outputs[1], held_out_completions=["same"] * 40
+        )
         said.append(found.verdict == "memorised")
     # One-sided: 2.5 %.
     assert np.mean(said) <= 0.05
 
 
 def test_without_held_out_rows_nothing_is_claimed():
-    found = memorisation(["a b c"], ["a b c"])
+    found = measure_memorisation(["a b c"], ["a b c"])
     assert (found.verdict, found.held_out, found.difference) == ("unknown", None, None)
     assert "nothing tells whether they were memorised" in found.sentence
 
 
 def test_the_longest_runs_are_shown_with_their_rows():
-    found = memorisation(["x a b c y", "nothing", "q r"], ["a b c", "something", ["q z", "q r s t"]])
+    found = measure_memorisation(["x a b c y", "nothing", "q r"], ["a b c", "something", ["q z", "q r s t"]])
     first = found.training.runs[0]
     assert (first.row, first.words, first.share, first.text) == (0, 3, 1.0, "a b c")
     assert "The longest run of words given back is 3 words (row 1)" in found.sentence
@@ -97,14 +101,14 @@ def test_the_longest_runs_are_shown_with_their_rows():
 
 
 def test_any_completion_of_the_prompt_counts_and_white_space_does_not():
-    found = memorisation(["b  c\n"], [["a", "b c"]])
+    found = measure_memorisation(["b  c\n"], [["a", "b c"]])
     assert found.training.reproduced.mean == 1.0
-    assert memorisation(["B c"], [["b c"]]).training.reproduced.mean == 0.0
+    assert measure_memorisation(["B c"], [["b c"]]).training.reproduced.mean == 0.0
 
 
 def test_copies_of_a_row_count_once():
-    alone = memorisation(["a", "b"], ["a", "c"]).training
-    copied = memorisation(["a"] * 10 + ["b"] * 10, ["a"] * 10 + ["c"] * 10, groups=[0] * 10 + [1] * 10).training
+    alone = measure_memorisation(["a", "b"], ["a", "c"]).training
+    copied = measure_memorisation(["a"] * 10 + ["b"] * 10, ["a"] * 10 + ["c"] * 10, groups=[0] * 10 + [1] * 10).training
     assert (copied.reproduced.low, copied.reproduced.high) == pytest.approx(
         (alone.reproduced.low, alone.reproduced.high)
     )
@@ -115,7 +119,7 @@ def test_newcombes_own_example():
     def texts(hits, rows):
         return ["same"] * hits + ["other"] * (rows - hits)
 
-    found = memorisation(
+    found = measure_memorisation(
         texts(56, 70), ["same"] * 70, held_out_outputs=texts(48, 80), held_out_completions=["same"] * 80
     )
     assert (found.difference.low, found.difference.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
@@ -123,12 +127,12 @@ def test_newcombes_own_example():
 
 def test_half_of_the_held_out_rows_is_refused():
     with pytest.raises(UsageError, match="both"):
-        memorisation(["a"], ["a"], held_out_outputs=["b"])
+        measure_memorisation(["a"], ["a"], held_out_outputs=["b"])
 
 
 def test_an_empty_completion_has_no_run():
-    assert memorisation(["", "a"], ["", "a"]).training.runs[0].words == 1
+    assert measure_memorisation(["", "a"], ["", "a"]).training.runs[0].words == 1
 
 
 def test_it_is_plain_json():
-    json.dumps(memorisation(["a"], ["a"], held_out_outputs=["b"], held_out_completions=["c"]).to_json())
+    json.dumps(measure_memorisation(["a"], ["a"], held_out_outputs=["b"], held_out_completions=["c"]).to_json())

@@ -61,7 +61,7 @@ class Forgetting:
         return asdict(self)
 
 
-def forgetting(
+def measure_forgetting(
     before: Likelihoods,
     after: Likelihoods,
     *,
@@ -129,7 +129,7 @@ def compare_forgetting(
     ----------
     before : the common start; it cancels, and is asked for so that the rows are known to be the same.
     after, other_after : the same rows after the one tuning and after the other.
-    groups, draws, seed, level : as in `forgetting`.
+    groups, draws, seed, level : as in `measure_forgetting`.
 
     Returns
     -------
@@ -174,4 +174,4 @@ def _sentence(
     return f"{went} ({by}): {told}."
 
 
-__all__ = ["Forgetting", "Probe", "compare_forgetting", "forgetting"]
+__all__ = ["Forgetting", "Probe", "compare_forgetting", "measure_forgetting"]

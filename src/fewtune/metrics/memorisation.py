@@ -82,7 +82,7 @@ class Memorisation:
         return asdict(self)
 
 
-def memorisation(
+def measure_memorisation(
     outputs: Sequence[str],
     completions: References,
     *,
@@ -195,4 +195,4 @@ def _share(found: Interval) -> str:
     return f"{found.mean:.0%} ({found.low:.0%} to {found.high:.0%})"
 
 
-__all__ = ["Memorisation", "Reproduction", "Run", "longest_run", "memorisation"]
+__all__ = ["Memorisation", "Reproduction", "Run", "longest_run", "measure_memorisation"]
