@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from fewtune.cli import bench, cache, check, convert, fit, predict, prepare, report, runs, split, study
+from fewtune.cli import (
+    bench,
+    cache,
+    chat,
+    check,
+    convert,
+    fit,
+    generate,
+    predict,
+    prepare,
+    report,
+    runs,
+    score,
+    split,
+    study,
+)
 
 INTERRUPTED = 130
 
@@ -25,13 +40,16 @@ app = typer.Typer(
 )
 app.command("bench")(bench.bench)
 app.command("cache")(cache.cache)
+app.command("chat")(chat.chat)
 app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("fit")(fit.fit)
+app.command("generate")(generate.generate)
 app.command("predict")(predict.predict)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
+app.command("score")(score.score)
 app.command("split")(split.split)
 app.add_typer(study.app)
 

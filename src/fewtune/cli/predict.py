@@ -65,7 +65,7 @@ def gather(
     from fewtune.errors import EmptyData, UsageError
 
     if given and given != ["-"]:
-        if len(given) == 1 and _is_file(given[0]):
+        if len(given) == 1 and is_file(given[0]):
             dataset = read_rows(given[0], column, pair, of_fit)
             for note in dataset.notes:
                 typer.echo(f"  · {note}", err=True)
@@ -75,7 +75,7 @@ def gather(
         for place, text in enumerate(given, 1):
             if not text.strip():
                 raise UsageError(f"Text {place} is empty. Give texts, a file, or lines on standard input.")
-            if len(given) > 1 and _is_file(text, there=True):
+            if len(given) > 1 and is_file(text, there=True):
                 raise UsageError(f"{text} is a file among other texts. Give one file alone, or texts alone.")
         return Rows(given)
     if not given and sys.stdin.isatty():
@@ -106,11 +106,11 @@ def refuse_input(out: Path, given: list[str]) -> None:
     from fewtune.errors import UsageError
 
     for name in given:
-        if _is_file(name) and out.exists() and Path(name).exists() and out.samefile(name):
+        if is_file(name) and out.exists() and Path(name).exists() and out.samefile(name):
             raise UsageError(f"--out {out} is the file that is read: its columns would be lost. Name another.")
 
 
-def _is_file(text: str, *, there: bool = False) -> bool:
+def is_file(text: str, *, there: bool = False) -> bool:
     """Whether one argument is meant as a file: it is there, or is one word that ends as files of rows do."""
     from fewtune.data.read import SUFFIXES
 

@@ -18,6 +18,8 @@ from fewtune.backbones.language.model import LanguageModel
 from fewtune.data.templates import Template
 from fewtune.errors import MissingExtra, UnreadableFile, UsageError
 
+AS_PYTHON_WRITES: dict[str, Any] = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
 
 class Grammar:
     """A constraint that holds for every answer: the tokens a grammar allows next, and its end where it may end.
@@ -52,12 +54,10 @@ class Grammar:
 
     @classmethod
     def of_schema(cls, schema: dict[str, Any], model: LanguageModel, template: Template | None = None) -> Grammar:
-        """JSON that a JSON schema describes, without spaces between its parts but one."""
+        """JSON that a JSON schema describes, with the spaces Python's `json` puts."""
         library = _library()
         try:
-            grammar = library.LLMatcher.grammar_from_json_schema(
-                json.dumps(schema), overrides={"whitespace_flexible": False}
-            )
+            grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=AS_PYTHON_WRITES)
         except ValueError as error:
             raise UsageError(f"This is no JSON schema: {error}.") from error
         return cls(grammar, model, template)

@@ -1,0 +1,236 @@
+"""`fewtune generate`: what a model writes for a prompt, a file of prompts, or standard input."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewtune.cli import options
+from fewtune.errors import EmptyData, UsageError
+
+if TYPE_CHECKING:
+    from fewtune.backbones.decoding.settings import Decoding
+    from fewtune.data.base import Example
+    from fewtune.generating import Opened
+
+MaxNewTokens = Annotated[
+    int | None, typer.Option(help="Most tokens of an answer; what the fit found long enough, or 256, when not given.")
+]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token; up to 1, and beyond, draws.")]
+TopP = Annotated[float, typer.Option(help="Draw among the likeliest tokens that together have this probability.")]
+TopK = Annotated[int, typer.Option(help="Draw among this many of the likeliest tokens; 0 for all.")]
+Penalty = Annotated[float, typer.Option(help="Above 1, what was said becomes less likely to be said again.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End the answer where this would begin; may be repeated.")]
+System = Annotated[str | None, typer.Option(help="What the model is asked to be, or to do with every prompt.")]
+
+
+def generate(
+    folder: Annotated[str, typer.Argument(help="What `fewtune fit --out` wrote, a model folder, or a Hub name.")],
+    prompts: Annotated[
+        list[str] | None, typer.Argument(help="Prompts, or one file of rows; `-` or nothing is standard input.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write CSV, TSV, JSON lines or Parquet, by its ending.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of prompts of the file.")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Each line of standard input is a prompt.")] = False,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    repetition_penalty: Penalty = 1.0,
+    stop: Stop = None,
+    seed: options.Seed = 0,
+    choices: Annotated[str | None, typer.Option(help="Answers to choose from, by commas; each is scored.")] = None,
+    json_schema: Annotated[Path | None, typer.Option(help="Answers are JSON of the schema in this file.")] = None,
+    template: options.Template = None,
+    system: System = None,
+    stream: Annotated[
+        bool | None, typer.Option("--stream/--no-stream", help="Show one answer as it is written; so on a terminal.")
+    ] = None,
+    as_json: Annotated[bool, options.printed("JSON lines")] = False,
+) -> None:
+    """Write answers with a tuned model, or any model that writes."""
+    from fewtune.cli.predict import refuse_input
+
+    settings = decoding(max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed)
+    named = _choices(choices, json_schema, settings)
+    schema = _schema(json_schema)
+    if out is not None:
+        refuse_input(out, prompts or [])
+    rows = gather(prompts or [], text, lines=lines)
+    model = opened(folder, template, system)
+    settings = settings if max_new_tokens is not None else of_fit(settings, model)
+    streamed = stream if stream is not None else sys.stdout.isatty()
+    if streamed and len(rows) == 1 and out is None and not as_json and not named:
+        show_stream(rows[0], model, settings, schema)
+        return
+    columns = answers(rows, model, settings, schema, named)
+    if out is not None:
+        from fewtune.data.write import write_table
+
+        typer.echo(f"{len(rows)} answers written to {write_table(out, columns)}", err=True)
+    else:
+        show(columns, as_json=as_json)
+
+
+def decoding(
+    max_new_tokens: int | None,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    repetition_penalty: float,
+    stop: list[str] | None,
+    seed: int,
+) -> Decoding:
+    """The options as one value. Raises UsageError for what cannot be meant, before any model is opened."""
+    from fewtune.backbones.decoding.settings import Decoding
+
+    most = Decoding().max_new_tokens if max_new_tokens is None else max_new_tokens
+    return Decoding(most, temperature, top_p, top_k, repetition_penalty, tuple(stop or ()), seed)
+
+
+def of_fit(settings: Decoding, model: Opened) -> Decoding:
+    """With the length the fit found to be enough, where it did."""
+    from dataclasses import replace
+
+    return settings if model.max_new_tokens is None else replace(settings, max_new_tokens=model.max_new_tokens)
+
+
+def opened(folder: str, template: str | None, system: str | None) -> Opened:
+    """The model, laid out as asked; on standard error what was chosen on the way."""
+    from dataclasses import replace
+
+    from fewtune.data.templates.make import template_of
+    from fewtune.generating import open_model
+
+    found = open_model(folder)
+    laid_out = found.template if template is None else found.model.settle(template_of(template))
+    if system is not None:
+        laid_out = replace(laid_out, instruction=system)
+    for note in found.model.notes:
+        typer.echo(f"  · {note}", err=True)
+    return replace(found, template=laid_out)
+
+
+def _choices(given: str | None, schema: Path | None, settings: Decoding) -> list[str]:
+    named = [] if given is None else [name.strip() for name in given.split(",")]
+    if given is not None and schema is not None:
+        raise UsageError("--choices and --json-schema cannot both hold. Give one.")
+    if given is not None and (len(named) < 2 or "" in named or len(set(named)) < len(named)):
+        raise UsageError(f"--choices {given!r}: give two or more, apart by commas, none empty, none twice.")
+    if named and not settings.greedy:
+        raise UsageError("--choices are scored and nothing is drawn: --temperature has no meaning with them.")
+    return named
+
+
+def _schema(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    from fewtune.backbones.decoding.grammar import read_schema
+
+    return read_schema(path)
+
+
+def gather(given: list[str], column: str | None, *, lines: bool) -> list[Example]:
+    """The prompts meant by the arguments: one existing file is read, `-` or nothing is standard input."""
+    from fewtune.cli.predict import is_file
+    from fewtune.data.base import Example
+
+    if given and given != ["-"]:
+        if len(given) == 1 and is_file(given[0]):
+            return _rows(given[0], column)
+        for text in given:
+            if len(given) > 1 and is_file(text, there=True):
+                raise UsageError(f"{text} is a file among other prompts. Give one file alone, or prompts alone.")
+        return [Example(text, id=str(place), row=place) for place, text in enumerate(given, 1)]
+    if not given and sys.stdin.isatty():
+        typer.echo("Type a prompt; end with Ctrl-D.", err=True)
+    raw = sys.stdin.buffer.read().decode("utf-8", "replace")
+    texts = [line for line in raw.splitlines() if line.strip()] if lines else [raw.rstrip("\n")]
+    if not "".join(texts).strip():
+        raise EmptyData("Standard input has no text.", remedy="Give a prompt, a file, or text on standard input.")
+    return [Example(text, id=str(place), row=place) for place, text in enumerate(texts, 1)]
+
+
+def _rows(source: str, column: str | None) -> list[Example]:
+    """The rows of a file; where it is a locked test set, the reading is recorded."""
+    from fewtune.data.read import read
+    from fewtune.data.test_lock import record
+
+    dataset = read(source, text=column, labelled=False)
+    for note in dataset.notes:
+        typer.echo(f"  · {note}", err=True)
+    reading = record(dataset, purpose="predicted", command=shlex.join(["fewtune", *sys.argv[1:]]))
+    if reading is not None:
+        typer.echo(reading.sentence, err=True)
+    return list(dataset)
+
+
+def answers(
+    rows: list[Example],
+    model: Opened,
+    settings: Decoding,
+    schema: dict[str, Any] | None,
+    choices: list[str],
+) -> dict[str, list[Any]]:
+    """Columns of the answer, with a bar on standard error while there are several."""
+    from fewtune.cli.screen import screen
+    from fewtune.generating import choose, generate
+
+    columns: dict[str, list[Any]] = {"row": [one.row for one in rows]}
+    if any(one.id != str(one.row) for one in rows):
+        columns["id"] = [one.id for one in rows]
+    columns["prompt"] = [one.text for one in rows]
+    if any(one.completion is not None for one in rows):
+        columns["reference"] = [one.completion for one in rows]
+    with screen(quiet=len(rows) < 2) as drawn:
+        drawn.start("Answers", len(rows))
+
+        def progress(count: int) -> None:
+            for _ in range(count):
+                drawn.advance()
+
+        if choices:
+            chosen = choose(model, rows, choices, progress=progress, say=drawn.say)
+            columns["answer"] = [one.text for one in chosen]
+            columns["probability"] = [round(one.probabilities[one.text], 6) for one in chosen]
+            for name in choices:
+                columns[f"p({name})"] = [round(one.probabilities[name], 6) for one in chosen]
+            return columns
+        written = generate(model, rows, settings=settings, schema=schema, progress=progress, say=drawn.say)
+    cut = [one.cut for one in written if one.cut]
+    if cut:
+        said = f"{len(cut)} of {len(rows)} prompts did not fit the context of {model.model.context} tokens"
+        typer.echo(f"{said} with room for the answer: {sum(cut)} tokens were cut from their beginning.", err=True)
+    columns["answer"] = [one.text for one in written]
+    columns["finish"] = [one.finish for one in written]
+    columns["tokens"] = [one.tokens for one in written]
+    return columns
+
+
+def show(columns: dict[str, list[Any]], *, as_json: bool) -> None:
+    """JSON lines; else one answer as it is, or several under their prompts."""
+    for place, row in enumerate(zip(*columns.values(), strict=True)):
+        answer = dict(zip(columns, row, strict=True))
+        if as_json:
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+            continue
+        sure = f"\t{answer['probability']:.3f}" if "probability" in answer else ""
+        if len(columns["row"]) > 1:
+            asked = " ".join(str(answer["prompt"]).split())
+            typer.echo(("\n" if place else "") + f"> {asked if len(asked) <= 100 else asked[:99] + '…'}")
+        typer.echo(f"{answer['answer']}{sure}")
+
+
+def show_stream(prompt: Example, model: Opened, settings: Decoding, schema: dict[str, Any] | None) -> None:
+    """One answer as it is written."""
+    from fewtune.generating import generate_stream
+
+    for piece in generate_stream(model, prompt, settings=settings, schema=schema):
+        typer.echo(piece, nl=False)
+        sys.stdout.flush()
+    typer.echo()
