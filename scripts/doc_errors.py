@@ -88,6 +88,9 @@ NOTES = (
     Case("a class with one row", "rare.csv", RARE),
     Case("labels that differ in case", "case.csv", GOOD + "late again,Delivery\nlate too,Delivery\n"),
     Case("no header", "bare.csv", lines("the parcel is late,1", "I want my money back,2", "where is it,1", "refund,2")),
+    Case(
+        "two columns of one name", "twice.csv", lines("text,label,text", "late,a,x", "torn,b,x", "gone,a,x", "lost,b,x")
+    ),
     Case("semicolons", "semi.csv", GOOD.replace(",", ";")),
     Case("an old encoding", "old.csv", GOOD.replace("parcel", "café").encode("cp1252")),
     Case(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import dataclass
 
 import pytest
+from csv_files import write_csv
 
 from fewtune.testing.toys import toy_dataset
 
@@ -35,12 +35,6 @@ def fewtune(monkeypatch, capfd):
         return Answer(code, out, err)
 
     return call
-
-
-def write_csv(path, rows, header=("text", "label")):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
 
 
 @pytest.fixture(scope="session")

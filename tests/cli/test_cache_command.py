@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 from test_fit_command import clear
 
 from fewtune.backbones.precision import cache_folder

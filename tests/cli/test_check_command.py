@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 
 from fewtune.audit.registry import CHECKS
 from fewtune.testing.toys import toy_dataset

@@ -63,3 +63,36 @@ def test_what_cannot_be_meant(fewtune, chat_file, tmp_path, arguments, said):
     answer = fewtune("convert", *(one.format(chat=chat_file, folder=tmp_path) for one in arguments))
     assert answer.code == 2
     assert said in answer.err
+
+
+@pytest.mark.parametrize(("name", "more"), [("out.csv", []), ("out.json", ["--to", "label-studio"]), ("out", [])])
+def test_what_is_there_is_replaced_only_when_that_is_said(fewtune, toys_csv, tmp_path, name, more):
+    pytest.importorskip("datasets")
+    out = tmp_path / name
+    assert fewtune("convert", toys_csv, out, *more).code == 0
+    before = [path.stat().st_mtime_ns for path in sorted(out.rglob("*")) or [out]]
+    refused = fewtune("convert", toys_csv, out, *more)
+    assert refused.code == 2
+    assert f"{out} is there already: it would be replaced. Name another, or give --overwrite." in refused.err
+    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*")) or [out]] == before
+    assert fewtune("convert", toys_csv, out, *more, "--overwrite").code == 0
+    assert fewtune("convert", out, tmp_path / "back.csv").code == 0
+
+
+def test_an_empty_folder_is_written_into_and_one_of_other_files_is_not(fewtune, toys_csv, tmp_path):
+    pytest.importorskip("datasets")
+    (tmp_path / "out").mkdir()
+    assert fewtune("convert", toys_csv, tmp_path / "out").code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    for more in ([], ["--overwrite"]):
+        answer = fewtune("convert", toys_csv, tmp_path / "mine", *more)
+        assert answer.code == 1
+        assert "holds other files" in answer.err
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_the_file_that_is_read_is_not_replaced_whatever_is_said(fewtune, chat_file):
+    answer = fewtune("convert", chat_file, chat_file, "--overwrite")
+    assert answer.code == 2
+    assert "is the file that is read" in answer.err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 
 from fewtune import load, read
 

@@ -9,7 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 
 from fewtune import load
 from fewtune.testing.toys import toy_dataset

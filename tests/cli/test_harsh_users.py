@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 from test_fit_command import clear
 
 from fewtune.report.advice import advise

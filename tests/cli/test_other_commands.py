@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_csv  # the conftest beside this file
+from csv_files import write_csv
 from test_fit_command import clear, without_times
 
 from fewtune import load

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import write_csv
+from csv_files import write_csv
 
 from fewtune.data.test_lock import readings
 from fewtune.testing.toys import toy_dataset
@@ -126,3 +126,25 @@ def test_what_cannot_be_meant(fewtune, dated, tmp_path, options, said):
     assert answer.code == 2
     assert said in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--time", "label"], "Column 'label' is the label, not a time. Other columns: 'day'."),
+        (["--time", "hour"], "There is no column 'hour' for the time. Other columns: 'day'."),
+        (["--group", "label"], "Groups are kept together, so a class would be learned or tested, never both."),
+        (["--group", "text"], "Column 'text' is named as the group, and is the text by its name."),
+    ],
+)
+def test_columns_that_cannot_be_meant(fewtune, dated, tmp_path, options, said):
+    answer = fewtune("split", dated, "--out", tmp_path / "s", *options)
+    assert answer.code == 2
+    assert said in answer.err
+    assert not (tmp_path / "s").exists()
+
+
+def test_rows_without_labels_are_grouped_by_the_column_that_is_called_so(fewtune, dated, tmp_path):
+    answer = fewtune("split", dated, "--out", tmp_path / "s", "--group", "label", "--label", "", "--folds", 3, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["settings"]["kind"] == "random"

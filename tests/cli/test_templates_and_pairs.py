@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_csv
+from csv_files import write_csv
 
 from fewtune import TextClassifier, load
 from fewtune.data.pairs import joined

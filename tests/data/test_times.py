@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fewtune.data.base import Dataset, Example
+from fewtune.data.read import read
 from fewtune.data.times import times_of
 from fewtune.errors import ColumnError
 
@@ -45,3 +46,25 @@ def test_what_is_no_time(cells, said):
 def test_no_such_column():
     with pytest.raises(ColumnError, match=r"no column 'date'.*'when'"):
         times_of(rows(["1"]), "date")
+
+
+def test_ids_that_grow_with_time_are_times():
+    dataset = read({"id": ["12", "3"], "text": ["one", "two"], "label": ["a", "b"]})
+    assert times_of(dataset, "id").tolist() == [12.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("id", r"row 1: 'T1' in the time column 'id' is no time that can be read\. Write times as"),
+        ("text", r"'text' is the text, not a time\. Other columns: 'note', 'id'"),
+        ("label", r"'label' is the label, not a time\. Other columns: 'note', 'id'"),
+        ("when", r"no column 'when' for the time\. Other columns: 'note', 'id'"),
+        ("note", r"'(long ){12}…' in the time column 'note' is no time"),
+    ],
+)
+def test_a_column_that_holds_no_times_is_told_from_one_that_is_not_there(column, said):
+    long = "long " * 100
+    dataset = read({"id": ["T1", "T2"], "text": ["one", "two"], "label": ["a", "b"], "note": [long, long]})
+    with pytest.raises(ColumnError, match=said):
+        times_of(dataset, column)

@@ -222,6 +222,19 @@ def test_a_file_of_others_in_the_folder_is_not_written_over(tmp_path):
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1}\n', b"", b"\xff\xfe", b"[]"])
+def test_a_log_that_no_preparation_wrote_is_not_written_over(content, tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\none  two,a\nthree,b\n")
+    log = tmp_path / "out" / "changes.jsonl"
+    log.parent.mkdir()
+    log.write_bytes(content)
+    with pytest.raises(UsageError, match=r"not a log that `fewtune prepare` wrote.*Move it away, or .* --out") as told:
+        prepare(tmp_path / "rows.csv").save(log.parent)
+    assert "--undo" not in str(told.value)
+    assert log.read_bytes() == content
+    assert [one.name for one in log.parent.iterdir()] == ["changes.jsonl"]
+
+
 @pytest.mark.parametrize("to", ["argilla", "label-studio", "chat", "sharegpt"])
 def test_records_of_other_tools_are_refused_with_the_way_round(to, tmp_path):
     rows = read([("Where  is it?", "a"), ("&amp; what of this?", "b")] * 2)

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 # Options of this command alone; rows here may be without labels, and a test file is never scored.
 Test = Annotated[str | None, typer.Option(help="Test file: looked at for leaks and shift, never scored.")]
 Unlabelled = Annotated[str | None, typer.Option(help="File of texts without labels.")]
-Label = Annotated[
-    str | None, typer.Option(help='Label column; found by itself when not named; "" where there is none.')
-]
 About = Annotated[str | None, typer.Option(help="The task in your words, to find rows that are off it.")]
 NoBackbone = Annotated[
     bool, typer.Option("--no-backbone", help="Leave out what needs an encoder: by spelling alone, in seconds.")
@@ -47,7 +44,7 @@ def check(
     test: Test = None,
     unlabelled: Unlabelled = None,
     text: options.Text = None,
-    label: Label = None,
+    label: options.MaybeLabel = None,
     group: options.Group = None,
     pair: options.Pair = None,
     about: About = None,

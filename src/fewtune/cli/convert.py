@@ -23,6 +23,7 @@ Group = Annotated[str | None, typer.Option(help="Column of what belongs together
 Task = Annotated[
     str | None, typer.Option(help="Read for classification or generation; found by itself when not given.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at OUT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Say what was done as JSON on standard output.")]
 
 
@@ -35,19 +36,23 @@ def convert(
     group: Group = None,
     pair: options.Pair = None,
     task: Task = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Write rows in another format, and name what that format cannot hold."""
     from fewtune.data.convert import convert as write
+    from fewtune.data.convert import refuse_loss
     from fewtune.data.read import read
     from fewtune.errors import UsageError
 
     if Path(file).exists() and out.exists() and Path(file).samefile(out):
         raise UsageError(f"{out} is the file that is read. Name another.")
+    if not overwrite:
+        refuse_loss(out)
     dataset = read(file, text=text, label=label, group=group, pair=pair, labelled=None, task=task)  # type: ignore[arg-type]
     for note in dataset.notes:
         typer.echo(f"  · {note}", err=True)
-    done = write(dataset, out, to=to)
+    done = write(dataset, out, to=to, overwrite=overwrite)
     if as_json:
         plain = {"path": str(done.path), "format": done.format, "rows": done.rows, "lost": list(done.lost)}
         typer.echo(json.dumps(plain, ensure_ascii=False))

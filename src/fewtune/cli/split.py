@@ -34,7 +34,7 @@ AsJson = Annotated[bool, options.printed("splits.json")]
 def split(
     file: options.Rows,
     text: options.Text = None,
-    label: options.Label = None,
+    label: options.MaybeLabel = None,
     group: Group = None,
     pair: options.Pair = None,
     time: Time = None,

@@ -27,6 +27,9 @@ def choose_columns(
 ) -> Columns:
     """Choose the columns of `table`. `labelled` None: a label column is looked for, and need not be there.
 
+    A group that is called as texts or labels are is refused where no other column is: with the labels as groups no
+    class would ever be learned and tested. `label` "" says that there is no label, and that such a column is a group.
+
     Raises
     ------
     ColumnError
@@ -34,25 +37,15 @@ def choose_columns(
     """
     if not table.columns:
         raise ColumnError("There are no columns.", file=table.source)
-    named = {
-        "text": text and asked(table, text, "text"),
-        "label": label and asked(table, label, "label"),
-        "group": group and asked(table, group, "group"),
-        "id": id and asked(table, id, "id"),
-    }
-    given = {role: name for role, name in named.items() if name}
-    if "text" in given and given["text"] == given.get("label"):
-        what = f"Column {given['text']!r} is named as both text and label."
-        raise ColumnError(what, file=table.source, remedy=_listing(table))
-    if given.get("group") in (given.get("text"), given.get("label")) and "group" in given:
-        what = f"Column {given['group']!r} is named as the group and as text or label."
-        raise ColumnError(what, file=table.source, remedy=_listing(table))
+    given = _given(table, {"text": text, "label": label, "group": group, "id": id})
     free = [name for name in table.columns if name not in given.values()]
     chosen_label = given.get("label")
-    seeks_label = chosen_label is None and labelled is not False
+    denied = label == "" and labelled is None
+    seeks_label = chosen_label is None and labelled is not False and not denied
     if seeks_label:
         chosen_label = _by_name(table, free, LABEL_TIERS, "label")
         chosen_label = chosen_label and _readable(table, chosen_label)
+    _refuse_as_group(table, given, free, lacks_label=seeks_label and chosen_label is None)
     others = [name for name in free if name != chosen_label]
     chosen_text = given.get("text") or _text_column(table, others, bool(labelled))
     if seeks_label and chosen_label is None:
@@ -63,6 +56,18 @@ def choose_columns(
     _refuse_nested(table, columns)
     columns.notes = _notes(table, columns, given)
     return columns
+
+
+def _given(table: Table, named: dict[str, str | None]) -> dict[str, str]:
+    """The columns that are named, by their roles. Raises ColumnError where one is not there, or has two roles."""
+    given = {role: asked(table, name, role) for role, name in named.items() if name}
+    if "text" in given and given["text"] == given.get("label"):
+        what = f"Column {given['text']!r} is named as both text and label."
+        raise ColumnError(what, file=table.source, remedy=_listing(table))
+    if "group" in given and given["group"] in (given.get("text"), given.get("label")):
+        what = f"Column {given['group']!r} is named as the group and as text or label."
+        raise ColumnError(what, file=table.source, remedy=_listing(table))
+    return given
 
 
 def asked(table: Table, name: str, role: str) -> str:
@@ -170,6 +175,30 @@ def _few_values(cells: Sequence[Cell]) -> bool:
 def _id_column(table: Table, names: Sequence[str]) -> str | None:
     found = [name for name in names if plain(name) in ID_NAMES and _has_cells(table, name)]
     return next(iter(sorted(found, key=lambda name: plain(name) != "id")), None)
+
+
+def _refuse_as_group(table: Table, given: dict[str, str], free: Sequence[str], *, lacks_label: bool) -> None:
+    """Raises ColumnError where the group is the column that would be the text or the label, were it not named."""
+    group = given.get("group", "")
+    if plain(group) in GROUP_WORDS:  # a document is a text here, and what its sentences belong to there
+        return
+    if "text" not in given and _is_called(group, TEXT_TIERS) and all(tier(name, TEXT_TIERS) is None for name in free):
+        what = f"Column {group!r} is named as the group, and is the text by its name."
+        remedy = "Name a column whose cells say which rows belong together, or the text with --text COLUMN."
+        raise ColumnError(what, file=table.source, remedy=f"{remedy} {_listing(table)}")
+    if lacks_label and _is_called(group, LABEL_TIERS):
+        what = (
+            f"Column {group!r} is named as the group, and is the label by its name. Groups are kept together, so a "
+            "class would be learned or tested, never both."
+        )
+        remedy = "Leave --group out, or name the label with --label COLUMN."
+        raise ColumnError(what, file=table.source, remedy=f"{remedy} {_listing(table)}")
+
+
+def _is_called(name: str, tiers: tuple[frozenset[str], ...]) -> bool:
+    """Whether the whole name is one that people give such a column and hardly any other."""
+    place = tier(name, tiers)
+    return place is not None and place < len(tiers) - 1
 
 
 def _refuse_nested(table: Table, columns: Columns) -> None:

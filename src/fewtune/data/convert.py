@@ -18,6 +18,7 @@ from fewtune.data.formats.registry import FORMATS
 from fewtune.data.formats.see import see
 from fewtune.data.read import dataset_of
 from fewtune.data.readers.base import table_of_columns, table_of_records
+from fewtune.data.readers.hub import is_saved
 from fewtune.data.write import write_file, write_table
 from fewtune.errors import DataError, UsageError
 
@@ -38,20 +39,23 @@ class Converted:
     """What the format cannot hold, in sentences; empty where reading gives back all there was."""
 
 
-def convert(dataset: Dataset, path: str | Path, *, to: str | None = None) -> Converted:
+def convert(dataset: Dataset, path: str | Path, *, to: str | None = None, overwrite: bool = False) -> Converted:
     """Write `dataset` to `path`.
 
     Parameters
     ----------
     to : a name of `NAMES`; by the ending of `path` when not given (a table then, or a Hub dataset's folder without).
+    overwrite : whether what stands at `path` may be replaced.
 
     Raises
     ------
-    UsageError : no such format, or rows of a task it does not hold.
+    UsageError : no such format, rows of a task it does not hold, or something stands at `path`.
     StoreError : the file cannot be written.
     """
     path = Path(path)
     to = to or _by_ending(path)
+    if not overwrite:
+        refuse_loss(path)
     if to == FOLDER:
         from fewtune.data.readers.hub import write_folder
 
@@ -70,6 +74,12 @@ def convert(dataset: Dataset, path: str | Path, *, to: str | None = None) -> Con
     records = list(kind.write(dataset))
     _write_records(path, records, lines=path.suffix.lower() == ".jsonl" or kind.suffix == ".jsonl")
     return Converted(path, to, len(dataset), lost(dataset, kind, records))
+
+
+def refuse_loss(path: Path) -> None:
+    """Raises UsageError where a file or a saved dataset would be replaced; a folder of anything else never is."""
+    if is_saved(path) if path.is_dir() else path.exists():
+        raise UsageError(f"{path} is there already: it would be replaced. Name another, or give --overwrite.")
 
 
 def _by_ending(path: Path) -> str:

@@ -17,6 +17,8 @@ OTHERS = (
     "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d %b %Y", "%b %d, %Y",
     "%d-%b-%Y", "%Y-%m",
 )  # fmt: skip
+LONGEST = 60
+"""Characters of a cell shown."""
 REMEDY = "Write times as 2024-03-01 or 2024-03-01T14:30, or as numbers."
 
 
@@ -27,11 +29,7 @@ def times_of(dataset: Dataset, column: str) -> Times:
     ------
     ColumnError : no such column, an empty cell, or a cell that is no time; dates that can be read in two ways.
     """
-    first = dataset.examples[0].fields
-    if column not in first:
-        listing = f"Columns: {', '.join(map(repr, first))}." if first else "There are no other columns."
-        raise ColumnError(f"There is no column {column!r} for the time.", file=dataset.source, remedy=listing)
-    cells = [example.fields.get(column) or "" for example in dataset]
+    cells = _cells(dataset, column)
     for cell, example in zip(cells, dataset, strict=True):
         if not cell:
             what = f"The time column {column!r} is empty."
@@ -43,6 +41,21 @@ def times_of(dataset: Dataset, column: str) -> Times:
             return times
         furthest = max(furthest, odd)
     return _of_one_way(cells, dataset, column, furthest)
+
+
+def _cells(dataset: Dataset, column: str) -> list[str]:
+    """The cells of any column that could hold times. Raises ColumnError for one that is not there, or is none such."""
+    others = dataset.examples[0].fields
+    if column in others:
+        return [example.fields.get(column) or "" for example in dataset]
+    if column == dataset.id_column:
+        return [example.id for example in dataset]
+    could = [*others, *([dataset.id_column] if dataset.id_column else [])]
+    listing = f"Other columns: {', '.join(map(repr, could))}." if could else "There are no other columns."
+    for role, name in (("text", dataset.text_column), ("label", dataset.label_column)):
+        if column == name:
+            raise ColumnError(f"Column {column!r} is the {role}, not a time.", file=dataset.source, remedy=listing)
+    raise ColumnError(f"There is no column {column!r} for the time.", file=dataset.source, remedy=listing)
 
 
 def _each(cells: Sequence[str], read: Callable[[str], float]) -> tuple[Times, int | None]:
@@ -76,7 +89,9 @@ def _of_one_way(cells: Sequence[str], dataset: Dataset, column: str, furthest: i
             fitting.append((form, times))
         furthest = max(furthest, odd or 0)
     if not fitting:
-        what = f"{cells[furthest]!r} in the time column {column!r} is no time that can be read."
+        cell = cells[furthest]
+        shown = cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}…"
+        what = f"{shown!r} in the time column {column!r} is no time that can be read."
         raise ColumnError(what, file=dataset.source, row=dataset.examples[furthest].row, remedy=REMEDY)
     if any((times != fitting[0][1]).any() for _, times in fitting[1:]):
         what = f"Dates like {cells[0]!r} in column {column!r} can be read as day first or month first."

@@ -17,7 +17,7 @@ from fewtune.data.clean.personal import KINDS, find
 from fewtune.data.clean.registry import CLEANERS
 from fewtune.data.readers.base import cell_text
 from fewtune.data.write import write_table
-from fewtune.errors import StoreError, UsageError
+from fewtune.errors import StoreError, UnreadableFile, UsageError
 from fewtune.preparing.bench import Bench
 from fewtune.preparing.wishes import DROPS, Wishes
 
@@ -148,7 +148,7 @@ class Prepared:
             raise UsageError(f"{path} is the file that is read. Name another folder with --out.")
         if path.exists() and not log.exists():
             raise UsageError(f"{path} is there already and was not written by `fewtune prepare`. Name another --out.")
-        if log.exists() and (other := read_log(log)[0]).fingerprint != self.fingerprint:
+        if log.exists() and (other := _own_log(log)).fingerprint != self.fingerprint:
             what = f"{log} is of other rows ({other.source}); without it they could not be brought back."
             raise UsageError(f"{what} Name another folder with --out.")
 
@@ -156,6 +156,17 @@ class Prepared:
         """Name of the cleaned file: the source's, with the ending of what is written."""
         stem = Path(self.source.replace(":", "-")).stem or "rows"
         return f"{stem}.{format or KEPT_FORMAT.get(Path(self.source).suffix.lower(), 'csv')}"
+
+
+def _own_log(path: Path) -> Header:
+    """Whose rows a log is of. Raises UsageError for a file of that name that no `prepare` wrote."""
+    try:
+        return read_log(path)[0]
+    except UnreadableFile as error:
+        raise UsageError(
+            f"{path} is not a log that `fewtune prepare` wrote, and it would be replaced. "
+            "Move it away, or name another folder with --out."
+        ) from error
 
 
 def check_format(format: str | None) -> None:

@@ -104,6 +104,18 @@ def table_of_records(
     return table_of_columns(columns, source, rows=rows, notes=[*notes, *said[:5]])
 
 
+def repeated_names(names: Sequence[str]) -> list[str]:
+    """A sentence for each name that several columns have, as they are told apart by `unique_names`."""
+    called: dict[str, list[str]] = {}
+    for given, unique in zip(names, unique_names(names), strict=True):
+        called.setdefault(given.strip().strip("\ufeff"), []).append(repr(unique))
+    return [
+        f"{len(read)} columns are called {name!r}: the first is read as {read[0]}, then {', '.join(read[1:])}."
+        for name, read in called.items()
+        if name and len(read) > 1
+    ][:5]
+
+
 def unique_names(names: Sequence[str]) -> list[str]:
     """Column names stripped; unnamed ones called by their place, repeated ones numbered."""
     taken: set[str] = set()

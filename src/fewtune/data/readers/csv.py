@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fewtune.data.readers.base import Table, table_of_columns, unique_names
+from fewtune.data.readers.base import Table, repeated_names, table_of_columns, unique_names
 from fewtune.data.readers.encoding import decode, read_bytes
 from fewtune.data.words import looks_like_a_name
 from fewtune.errors import EmptyData, UnreadableFile
@@ -168,6 +168,7 @@ def _table(records: list[list[str]], path: Path, notes: list[str]) -> Table:
         body, first = records, 1
     else:
         names = unique_names(records[0])
+        notes += repeated_names(records[0])
         body, first = records[1:], 1
         if not any(looks_like_a_name(name) for name in names):
             notes.append(f"The first line is read as the header: {', '.join(names)[:200]}.")

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from fewtune.data.readers.base import Table, cell_text, table_of_columns, unique_names
+from fewtune.data.readers.base import Table, cell_text, repeated_names, table_of_columns, unique_names
 from fewtune.data.readers.csv import header_is_missing
 from fewtune.errors import EmptyData, MissingExtra, UnreadableFile
 
@@ -52,6 +52,7 @@ def _table(sheets: dict[str, list[tuple[object, ...]]], path: Path) -> Table:
         notes.append("No header: the first row is read as data; the columns are called column 1, column 2, …")
     else:
         names, cells = unique_names(texts[0]), cells[1:]
+        notes += repeated_names(texts[0])
     kept = [(number, row) for number, row in enumerate(cells, start=1) if any(cell_text(cell) for cell in row)]
     if not kept:
         raise EmptyData("The sheet holds a header and no rows.", file=path, remedy="Add rows below the header.")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fewtune.data.readers.base import Table, table_of_columns, table_of_records, unique_names
+from fewtune.data.readers.base import Table, repeated_names, table_of_columns, table_of_records, unique_names
 from fewtune.data.readers.hub import table_of_dataset
 from fewtune.errors import DataError
 
@@ -46,8 +46,9 @@ def _values(part: Any) -> list[Any]:
 
 
 def _table_of_frame(frame: Any) -> Table:
-    names = unique_names([str(name) for name in frame.columns])
-    return table_of_columns({name: frame.iloc[:, place].tolist() for place, name in enumerate(names)}, "memory")
+    given = [str(name) for name in frame.columns]
+    columns = {name: frame.iloc[:, place].tolist() for place, name in enumerate(unique_names(given))}
+    return table_of_columns(columns, "memory", notes=repeated_names(given))
 
 
 def _table_of_mapping(source: Mapping[Any, Any]) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fewtune.data.readers.base import Table, table_of_columns, unique_names
+from fewtune.data.readers.base import Table, repeated_names, table_of_columns, unique_names
 from fewtune.errors import UnreadableFile
 
 
@@ -18,11 +18,9 @@ def read_parquet(path: Path) -> Table:
 
     try:
         with path.open("rb") as file:
-            frame = pq.read_table(file)
-            columns = {
-                name: _python_values(frame.column(place))
-                for place, name in enumerate(unique_names([str(name) for name in frame.column_names]))
-            }
+            frame = pq.ParquetFile(file).read()  # `read_table` refuses two columns of one name
+            given = [str(name) for name in frame.column_names]
+            columns = {name: _python_values(frame.column(place)) for place, name in enumerate(unique_names(given))}
     except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
         what = f"This is not a readable Parquet file ({str(error).splitlines()[0][:200]})."
         raise UnreadableFile(what, file=path, remedy="Write it again, or give the table as CSV.") from error
@@ -30,7 +28,7 @@ def read_parquet(path: Path) -> Table:
         if name in columns:
             columns[name] = named(columns[name], classes)
     columns.pop("__index_level_0__", None)
-    return table_of_columns(columns, path)
+    return table_of_columns(columns, path, notes=repeated_names(given))
 
 
 def named(codes: Sequence[object], classes: Sequence[str]) -> list[object]:
