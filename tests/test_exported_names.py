@@ -16,8 +16,10 @@ def test_the_public_names_are_these():
         "FewtuneError",
         "Recipe",
         "TextClassifier",
+        "TextGenerator",
         "check",
         "load",
+        "load_writer",
         "read",
     ]
     assert set(fewtune.__all__) <= set(dir(fewtune))

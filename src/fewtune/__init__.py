@@ -14,21 +14,36 @@ if TYPE_CHECKING:
     from fewtune.data.base import Dataset, Example
     from fewtune.data.read import read
     from fewtune.errors import FewtuneError
+    from fewtune.generator import TextGenerator
     from fewtune.model_folder import load
     from fewtune.recipe import Recipe
+    from fewtune.writer_folder import load_writer
 
 __version__ = "0.1.0"
 _WHERE = {
     "TextClassifier": "fewtune.classifier",
+    "TextGenerator": "fewtune.generator",
     "check": "fewtune.auditing",
     "Dataset": "fewtune.data.base",
     "Example": "fewtune.data.base",
     "read": "fewtune.data.read",
     "FewtuneError": "fewtune.errors",
     "load": "fewtune.model_folder",
+    "load_writer": "fewtune.writer_folder",
     "Recipe": "fewtune.recipe",
 }
-__all__ = ["Dataset", "Example", "FewtuneError", "Recipe", "TextClassifier", "check", "load", "read"]
+__all__ = [
+    "Dataset",
+    "Example",
+    "FewtuneError",
+    "Recipe",
+    "TextClassifier",
+    "TextGenerator",
+    "check",
+    "load",
+    "load_writer",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -142,8 +142,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from fewtune.study.settings import Settings
 
         settings = Settings(
-            backbones=_backbones(self.backbone),
-            methods=_methods(self.methods),
+            backbones=backbones_of(self.backbone),
+            methods=methods_of(self.methods),
             budget=self.budget,
             folds=self.folds,
             repeats=self.repeats,
@@ -152,7 +152,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             executor=self.executor,
             ray_address=self.ray_address,
             abstain=self.abstain,
-            seed=_seed(self.random_state),
+            seed=seed_of(self.random_state),
             out=None if self.out is None else Path(self.out),
             started=time.perf_counter(),
         )
@@ -233,20 +233,23 @@ def _dataset(texts: list[str], labels: list[str], groups: Sequence[Hashable] | N
     return Dataset(examples)
 
 
-def _backbones(given: Any) -> tuple[str, ...]:
+def backbones_of(given: Any) -> tuple[str, ...]:
+    """Names of backbones, of one or several. Raises UsageError for none."""
     names = [given] if isinstance(given, str | Path) else list(given)
     if not names:
         raise UsageError("backbone is an empty list. Name at least one, or leave it out for the default.")
     return tuple(str(name) for name in names)
 
 
-def _methods(given: Any) -> tuple[str, ...] | None:
+def methods_of(given: Any) -> tuple[str, ...] | None:
+    """Names of methods; None for all."""
     if given is None:
         return None
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _seed(given: Any) -> int:
+def seed_of(given: Any) -> int:
+    """A seed. Raises UsageError for anything but a whole number or None."""
     if given is None:
         return 0
     if not isinstance(given, int | np.integer):

@@ -74,8 +74,10 @@ class Screen(Progress):
 
     def result(self, result: dict[str, Any], folder: Path) -> None:
         """The verdict, the ladder and where the page is, on standard output."""
-        from fewtune.report.terminal import ladder_table, summary
+        from fewtune.report import terminal, written_terminal
 
+        told = terminal if result.get("task", "classification") == "classification" else written_terminal
+        ladder_table, summary = told.ladder_table, told.summary
         console = Console(highlight=False)
         console.print(ladder_table(result))
         console.print(summary(result))

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewtune.errors import StoreError
 from fewtune.report.page import Section, draw
-from fewtune.report.sections import decision, evidence, rows, training
+from fewtune.report.sections import decision, evidence, rows, training, written
 from fewtune.report.store import check_format, read_result, write_whole
 
 SECTIONS = (
@@ -27,6 +27,17 @@ SECTIONS = (
     Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),
 )
 """In the order of the page: what to do comes before why."""
+WRITTEN = (
+    Section("next", "What to do next", "What to do next", decision.advice),
+    Section("ladder", "What was tried", "What was tried", written.ladder, "written_ladder"),
+    Section("samples", "Answers side by side", "Answers", written.samples),
+    Section("choice", "How the choice was made", "How it was chosen", decision.choice),
+    Section("test", "The test file", "The test file", written.test, "written_test"),
+    Section("overfitting", "Did it learn by heart?", "Learnt by heart?", training.overfitting),
+    Section("data", "About the data", "The data", rows.data),
+    Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),
+)
+"""The same where texts are written."""
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -43,6 +54,8 @@ def render(result: Mapping[str, Any]) -> str:
         The result is of another format, or lacks a part that no report can do without.
     """
     whole = check_format(dict(result))
+    if whole.get("task", "classification") != "classification":
+        return draw("written.html", written.headline(whole), WRITTEN, whole)
     return draw("page.html", decision.headline(whole), SECTIONS, whole)
 
 

@@ -55,7 +55,7 @@ def _points(found: Comparison) -> Text:
     return plain(f"{found.difference.split(NBSP)[0]:>5} ").append(word, style=_STYLES[found.kind])
 
 
-def _compared(found: Comparison) -> Text:
+def compared(found: Comparison) -> Text:
     """`better, +2.4 points`, the word in colour."""
     said = Text(found.verdict, style=_STYLES[found.kind])
     return said.append_text(plain(f", {found.difference}")) if found.difference else said
@@ -81,9 +81,9 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
         parts.append(plain(_tested(tested)))
         parts += [plain(said, "yellow") for said in _reading(tested)]
     for words, found in head["against"]:
-        parts.append(plain(f"Against {words}: ").append_text(_compared(found)).append("."))
+        parts.append(plain(f"Against {words}: ").append_text(compared(found)).append("."))
     if advice:
-        parts += [Text(), plain("What to do next", "bold"), _steps(advice["advice"])]
+        parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
     if page is not None:
         # Folded, never cropped: a path that lost its end leads nowhere.
         parts += [Text(), Text("The whole report:"), Text(f"  {page}", overflow="fold")]
@@ -109,7 +109,8 @@ def _reading(test: Mapping[str, Any]) -> list[str]:
     return [str(reading.get("sentence", ""))] if worth else []
 
 
-def _steps(advice: list[dict[str, str]]) -> RenderableType:
+def steps(advice: list[dict[str, str]]) -> RenderableType:
+    """What to do next, numbered."""
     table = Table.grid(padding=(0, 1))
     for number, one in enumerate(advice, 1):
         step = plain(one["do"])

@@ -157,6 +157,8 @@ def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
     kind: Kind = "better" if verdict.startswith("better") else "worse" if verdict.startswith("worse") else "unclear"
     other = str(value.get("other") or "")
     difference, low, high = (finite(value.get(key)) for key in ("difference", "low", "high"))
+    if value.get("metric") == "bits_per_byte":
+        return _in_bits(value, kind, str(titles.get(other_name(value), other_name(value))), difference, low, high)
     needed = finite(value.get("rows_needed"))
     return Comparison(
         kind=kind,
@@ -165,6 +167,28 @@ def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
         difference="" if difference is None else f"{signed(difference)}{NBSP}points",
         between="" if low is None or high is None else f"{signed(low)} to {signed(high)}",
         remedy=_rows_needed(needed, finite(value.get("rows_needed_for"))) if kind == "unclear" and needed else "",
+    )
+
+
+def other_name(value: Mapping[str, Any]) -> str:
+    """What a comparison is against, by name."""
+    return str(value.get("other") or "")
+
+
+def _in_bits(
+    value: Mapping[str, Any], kind: Kind, other: str, difference: float | None, low: float | None, high: float | None
+) -> Comparison:
+    """By how many bits per byte fewer; rows that would tell are said without a size, which is in no person's head."""
+    needed, fewer = finite(value.get("rows_needed")), (difference or 0.0) >= 0
+    side, sign = ("fewer", 1.0) if fewer else ("more", -1.0)
+    low, high = (low, high) if fewer else (high, low)
+    return Comparison(
+        kind=kind,
+        verdict=str(value["verdict"]) if kind != "unclear" else "cannot be told apart",
+        other=other,
+        difference="" if difference is None else f"{abs(difference):.3f}{NBSP}bits per byte {side}",
+        between="" if low is None or high is None else f"{low * sign:.3f} to {high * sign:.3f}".replace("-", "−"),
+        remedy=f"about {count(needed)} rows in all would tell" if kind == "unclear" and needed else "",
     )
 
 

@@ -1,0 +1,178 @@
+"""`TextGenerator`: tuning a model that writes, behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fewtune.data.base import Dataset, Example
+from fewtune.errors import UsageError
+
+if TYPE_CHECKING:
+    from fewtune.fitting import Fit
+    from fewtune.writer_folder import WritingModel
+
+
+class TextGenerator(BaseEstimator):  # type: ignore[misc]
+    """Ask a model, ask it with examples, tune it; keep what earns its place, say whether tuning bought anything.
+
+    Parameters
+    ----------
+    backbone : str, path or list of them
+        `default` (the starter, from fewtune-starter), a Hugging Face folder, or a Hub name; causal or seq2seq.
+    methods : list of method names, or None
+        Of zero_shot, few_shot, lora, top_layers, full; None for all. Both prompts are always judged.
+    budget : str, seconds or None
+        Time to spend, like `"15m"`; None for no limit.
+    folds, repeats : int or None
+        Of the cross-validation; None chooses by the number of rows.
+    splits : path, SplitFile, or list of (train, test) row indices, or None
+        Judge on exactly these.
+    template : Template, name of a layout, path, or None
+        How a prompt is put to the model; None: its own chat template, else plain.
+    executor : str
+        Who carries out the runs; it changes no result.
+    random_state : int
+        The only source of randomness.
+    out : path or None
+        A folder to keep finished runs in, so that the same fit resumes.
+    progress : fewtune.study.progress.Progress or None
+        Told of stages, runs and steps.
+
+    Attributes
+    ----------
+    model_ : the fitted model (`fewtune.writer_folder.WritingModel`).
+    result_ : dict, what `result.json` holds.
+    ladder_ : list of dicts, one a rung.
+
+    Examples
+    --------
+    >>> from fewtune import TextGenerator
+    >>> writer = TextGenerator(budget="10m").fit(prompts, completions)  # doctest: +SKIP
+    >>> writer.predict(["name[The Mill], food[Italian]"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: str | Path | Sequence[str | Path] = "default",
+        *,
+        methods: Sequence[str] | None = None,
+        budget: str | float | None = None,
+        folds: int | None = None,
+        repeats: int | None = None,
+        splits: Any = None,
+        template: Any = None,
+        executor: str = "auto",
+        random_state: int = 0,
+        out: str | Path | None = None,
+        progress: Any = None,
+    ) -> None:
+        self.backbone = backbone
+        self.methods = methods
+        self.budget = budget
+        self.folds = folds
+        self.repeats = repeats
+        self.splits = splits
+        self.template = template
+        self.executor = executor
+        self.random_state = random_state
+        self.out = out
+        self.progress = progress
+
+    def fit(self, X: Sequence[str], y: Sequence[str], *, groups: Sequence[Hashable] | None = None) -> TextGenerator:
+        """Learn.
+
+        Parameters
+        ----------
+        X : [N] prompts.
+        y : [N] what is to be written after each.
+        groups : [N] what may never be split across folds; rows of one prompt never are.
+
+        Raises
+        ------
+        DataError, UsageError : rows that make no task, with what to do.
+        """
+        return self.fit_dataset(Dataset(_examples(X, y, groups), task="generation"))
+
+    def fit_dataset(self, dataset: Dataset) -> TextGenerator:
+        """Learn from what `fewtune.read` gave: prompts, conversations or plain texts."""
+        from fewtune.classifier import backbones_of, methods_of, seed_of
+        from fewtune.data.templates.make import template_of
+        from fewtune.fitting import fit
+        from fewtune.study.settings import Settings
+        from fewtune.writer_folder import WritingModel
+
+        if dataset.task == "classification":
+            raise UsageError("These rows have labels. Take TextClassifier, or read them with task='generation'.")
+        settings = Settings(
+            backbones=backbones_of(self.backbone),
+            methods=methods_of(self.methods),
+            budget=self.budget,
+            folds=self.folds,
+            repeats=self.repeats,
+            splits=self.splits,
+            template=template_of(self.template),
+            executor=self.executor,
+            seed=seed_of(self.random_state),
+            out=None if self.out is None else Path(self.out),
+            task=dataset.task,
+            started=time.perf_counter(),
+        )
+        self.fit_: Fit = fit(dataset, settings, progress=self.progress)
+        assert isinstance(self.fit_.model, WritingModel)
+        self.model_: WritingModel = self.fit_.model
+        self.result_: dict[str, Any] = self.fit_.result
+        self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
+        return self
+
+    def predict(self, X: Sequence[str], *, settings: Any = None) -> list[str]:
+        """[N] what it writes for each prompt: greedily, or as a `Decoding` in `settings` says."""
+        check_is_fitted(self, "model_")
+        return self.model_.write(_texts("X", X), settings)
+
+    def score(self, X: Sequence[str], y: Sequence[str]) -> float:
+        """Minus the bits per byte that the completions `y` cost after the prompts `X`: higher is better."""
+        from fewtune.study.evaluator import bits_per_byte
+
+        check_is_fitted(self, "model_")
+        return -bits_per_byte(self.model_.costs(_examples(X, y, None)))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder. Raises StoreError when it cannot be written."""
+        from fewtune.writer_folder import save_writer
+
+        check_is_fitted(self, "model_")
+        save_writer(self.model_, Path(folder))
+        return Path(folder)
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    if isinstance(values, str):
+        raise UsageError(f"{name} is one string. Give a list of texts.")
+    found = list(values)
+    for place, value in enumerate(found):
+        if not isinstance(value, str):
+            raise UsageError(f"{name}[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
+    return [str(value) for value in found]
+
+
+def _examples(X: Any, y: Any, groups: Sequence[Hashable] | None) -> tuple[Example, ...]:
+    prompts, completions = _texts("X", X), _texts("y", y)
+    for name, values in (("y", completions), ("groups", groups)):
+        if values is not None and len(values) != len(prompts):
+            raise UsageError(f"{name} has {len(values)} entries for {len(prompts)} prompts. Give one a prompt.")
+    return tuple(
+        Example(
+            prompt,
+            id=str(row + 1),
+            group=None if groups is None else str(groups[row]),
+            row=row + 1,
+            completion=completion,
+        )
+        for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
+    )

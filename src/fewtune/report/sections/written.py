@@ -1,0 +1,150 @@
+"""What is shown where texts are written: the headline, the ladder, the test file, answers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fewtune.metrics.text_scores import SCORES
+from fewtune.report.sections.base import Result, Section, items, name_of, part, sentences, titles, winner_rung
+from fewtune.report.words import (
+    DASH,
+    NBSP,
+    Comparison,
+    Range,
+    clip,
+    comparison,
+    count,
+    duration,
+    finite,
+    interval,
+    share,
+    short,
+)
+
+SHOWN = ("bits_per_byte", "bleu", "chrf", "rouge_l", "exact_match", "slot_error")
+"""Scores of the ladder, in this order, where there are any."""
+WAYS = {"zero_shot": "Asked without examples", "few_shot": "Asked with examples", "winner": "Tuned"}
+"""What an answer of the samples is called."""
+LONGEST = 900
+
+
+def measured(name: str, value: Any) -> tuple[str, str]:
+    """A score and its range in its own unit: shares per cent, BLEU and chrF in points, bits to three digits."""
+    found, unit = Range.of(value), next((score.unit for score in SCORES if score.name == name), "points")
+    if found is None:
+        return DASH, DASH
+    if unit == "share":
+        return share(found.mean), interval(found)
+    digits = 1 if unit == "points" else 3
+    return f"{found.mean:.{digits}f}", f"{found.low:.{digits}f}{NBSP}–{NBSP}{found.high:.{digits}f}"
+
+
+def title_of(name: str) -> str:
+    """What a score is called."""
+    return next((score.title for score in SCORES if score.name == name), name)
+
+
+def headline(result: Result) -> dict[str, Any]:
+    """The verdict, the number, and what it was held against."""
+    verdict, cv, named = part(result, "verdict"), part(result, "winner", "cv"), titles(result)
+    source = str(result.get("source") or "unnamed data").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    held = {"asking without examples": "against_zero_shot", "asking with examples": "against_few_shot"}
+    against = [(words, found) for words, key in held.items() if (found := comparison(verdict.get(key), named))]
+    bits, between = measured("bits_per_byte", cv.get("bits_per_byte"))
+    return {
+        "source": clip(source, 120).text,
+        "rows": result.get("rows"),
+        "task": "plain texts" if result.get("task") == "language_modelling" else "prompts",
+        "verdict": str(verdict.get("sentence") or "This result holds no verdict."),
+        "bits": None if bits == DASH else bits,
+        "range": between,
+        "winner": name_of(part(result, "winner")),
+        "against": against,
+        "metrics": _metrics(cv),
+    }
+
+
+def _metrics(cv: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": score.title,
+            "value": measured(score.name, cv[score.name])[0],
+            "range": measured(score.name, cv[score.name])[1],
+            "meaning": "higher is better" if score.higher_is_better else "lower is better",
+        }
+        for score in SCORES
+        if cv.get(score.name)
+    ]
+
+
+def ladder(result: Result) -> Section:
+    """Every candidate, in climbing order, in the scores there are."""
+    rungs, chosen, named = items(result.get("ladder")), winner_rung(result), titles(result)
+    if not rungs:
+        return None
+    shown = [name for name in SHOWN if any(part(rung, "cv").get(name) for rung in rungs)]
+    rows = [_rung(rung, place == chosen, shown, named) for place, rung in enumerate(rungs)]
+    return {"heads": [title_of(name) for name in shown], "rungs": rows}
+
+
+def _rung(rung: Mapping[str, Any], chosen: bool, shown: list[str], named: Mapping[str, str]) -> dict[str, Any]:
+    size, cv = finite(rung.get("trainable_parameters")), part(rung, "cv")
+    return {
+        "title": name_of(rung),
+        "backbone": clip(rung.get("backbone"), 60).text,
+        "chosen": chosen,
+        "skipped": rung.get("status") == "skipped",
+        "reason": str(rung.get("reason") or "no reason was recorded"),
+        "scores": [(title_of(name), *measured(name, cv.get(name))) for name in shown],
+        "against": _against(rung, named),
+        "time": duration(rung.get("seconds")),
+        "parameters": f"{short(size)} trained parameters" if size else "",
+        "notes": sentences(rung.get("notes")),
+    }
+
+
+def _against(rung: Mapping[str, Any], named: Mapping[str, str]) -> Comparison | None:
+    """Against the strongest thing that needs no tuning: examples before the prompt, else the prompt alone."""
+    return comparison(rung.get("against_few_shot") or rung.get("against_zero_shot"), named)
+
+
+def samples(result: Result) -> Section:
+    """The same held-out prompts answered by each way, side by side."""
+    rows = [_sample(one) for one in items(result.get("samples"))]
+    rows = [row for row in rows if row["answers"]]
+    return {"rows": rows} if rows else None
+
+
+def _sample(one: Mapping[str, Any]) -> dict[str, Any]:
+    answers = part(one, "answers")
+    return {
+        "row": count(one.get("row")),
+        "prompt": clip(one.get("prompt"), LONGEST),
+        "given": clip(one.get("completion"), LONGEST),
+        "answers": [(words, clip(answers[way], LONGEST)) for way, words in WAYS.items() if way in answers],
+    }
+
+
+def test(result: Result) -> Section:
+    """The test file, read once at the end."""
+    block, cv = part(result, "test"), part(result, "winner", "cv")
+    if not block:
+        return None
+    rows = [
+        {"name": one.title, "test": measured(one.name, block[one.name]), "cv": measured(one.name, cv.get(one.name))}
+        for one in SCORES
+        if Range.of(block.get(one.name))
+    ]
+    reading = part(block, "reading")
+    return {
+        "source": clip(block.get("source") or "the test file", 120).text,
+        "rows": count(block.get("rows")),
+        "read_at": str(block.get("read_at") or ""),
+        "metrics": rows,
+        "leaks": len(items(block.get("leaks"))),
+        "no_score": clip(block.get("no_score"), 200).text,
+        "reading": clip(reading.get("sentence"), 600).text,
+        "notes": sentences(block.get("notes")),
+        "signatures": [(title_of(str(name)), clip(told, 300).text) for name, told in part(block, "signatures").items()],
+    }
