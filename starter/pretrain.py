@@ -3,6 +3,7 @@
     python starter/corpus.py && python starter/tokenizer.py
     python starter/pretrain.py                  trains on at a constant rate until it is stopped (Ctrl-C, kill)
     python starter/pretrain.py --decay 300      300 more steps from the last checkpoint, the rate falling to nothing
+    python starter/pretrain.py --decay 300 --by 03:45     the same, the steps fitted to the clock as the machine allows
     python starter/export.py                    the weights in bf16, into the package
 
 Warm-up, stable, decay: training can be ended from any checkpoint by a short decay, and taken up again later from the
@@ -18,6 +19,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from loss import cross_entropy
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 LOG_EVERY = 10
+FINISH_BELOW = 0.3
+"""Share of the full rate under which the last stage, with its longer windows, begins."""
 
 
 def main() -> None:
@@ -40,17 +44,19 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, default=ROOT / "settings.json")
     parser.add_argument("--steps", type=int, help="stop at this step, without a decay")
     parser.add_argument("--decay", type=int, help="this many more steps, the rate falling to nothing")
+    parser.add_argument(
+        "--by", type=_clock, help="with --decay: end at this time (UTC, HH:MM) with more or fewer steps"
+    )
     given = parser.parse_args()
     torch.set_num_threads(max(1, len(_cores())))
     settings = json.loads(given.settings.read_text(encoding="utf-8"))
     train, validation = token_rows(given.build, "train"), token_rows(given.build, "validation")
     training = Training(settings, train, validation, given.build / ("run-decay" if given.decay else "run"))
-    if given.decay and not checkpoint.steps(training.folder):
+    training.resume(training.folder)
+    if given.decay and training.state.decay_from is None:
         training.resume(given.build / "run")
-        training.start_decay(given.decay)
-    else:
-        training.resume(training.folder)
-    training.run(until=given.steps)
+        training.state.plan_decay(given.decay)
+    training.run(until=given.steps, by=given.by)
 
 
 def token_rows(build: Path, part: str) -> dict[str, Tokens]:
@@ -96,18 +102,27 @@ class State:
     cpu_seconds: float = 0.0
     decay_from: int | None = None
     decay_steps: int = 0
+    decay_share: float = 1.0
+    """The share of the full rate that the decay sets out from."""
     drawn: dict[str, int] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
-        return "stable" if self.decay_from is None else "decay"
+        """`stable`, `decay`, or `finish`: the last part of the decay."""
+        if self.decay_from is None:
+            return "stable"
+        return "finish" if self.rate(warmup=1) < FINISH_BELOW else "decay"
 
     def rate(self, warmup: int) -> float:
         """The share of the full learning rate at this step: a linear warm-up, a plateau, a linear decay."""
-        share = min(1.0, (self.step + 1) / warmup)
-        if self.decay_from is not None:
-            share *= max(0.0, 1 - (self.step - self.decay_from) / self.decay_steps)
-        return share
+        if self.decay_from is None:
+            return min(1.0, (self.step + 1) / warmup)
+        return self.decay_share * max(0.0, 1 - (self.step - self.decay_from) / max(1, self.decay_steps))
+
+    def plan_decay(self, steps: int) -> None:
+        """From the rate of this step to nothing in so many steps; one under way is stretched, shortened or ended."""
+        self.decay_share = self.rate(warmup=1)
+        self.decay_from, self.decay_steps = self.step, max(0, steps)
 
     @property
     def done(self) -> bool:
@@ -160,21 +175,20 @@ class Training:
             self.blocks.drawn.update(self.state.drawn)
             self._round_into_model()
 
-    def start_decay(self, steps: int) -> None:
-        self.state.decay_from, self.state.decay_steps = self.state.step, steps
-
-    def run(self, until: int | None = None) -> None:
-        """Train until the decay's end, until a step, or until stopped."""
+    def run(self, until: int | None = None, by: float | None = None) -> None:
+        """Train until the decay's end, until a step, or until stopped; with `by`, a decay is fitted to end then."""
         losses: list[float] = []
-        saved = time.monotonic()
+        saved, saved_step = time.monotonic(), self.state.step
         while not self.state.done and self.state.step != until:
             losses.append(self.step())
             if self.state.step % LOG_EVERY == 0:
                 self._log(loss=sum(losses) / len(losses))
                 losses = []
-            if time.monotonic() - saved > 60 * self.settings["checkpoint_minutes"]:
+            if (since := time.monotonic() - saved) > 60 * self.settings["checkpoint_minutes"]:
+                if by is not None:
+                    self.state.plan_decay(int((by - time.time()) * (self.state.step - saved_step) / since))
                 self.save()
-                saved = time.monotonic()
+                saved, saved_step = time.monotonic(), self.state.step
         self.save()
 
     def step(self) -> float:
@@ -250,6 +264,7 @@ class Training:
         line = {
             "step": state.step,
             "stage": state.stage,
+            "rate": round(state.rate(self.settings["warmup_steps"]), 4),
             **{name: round(value, 4) for name, value in values.items()},
             "tokens": state.tokens,
             "seconds": round(state.seconds, 1),
@@ -258,6 +273,14 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+
+
+def _clock(text: str) -> float:
+    """The next time the clock shows HH:MM, in seconds since 1970."""
+    hours, minutes = map(int, text.split(":"))
+    now = datetime.now(UTC)
+    then = now.replace(hour=hours, minute=minutes, second=0, microsecond=0)
+    return (then if then > now else then + timedelta(days=1)).timestamp()
 
 
 def _cores() -> set[int]:

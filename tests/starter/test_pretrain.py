@@ -1,4 +1,5 @@
 import json
+import time
 
 import checkpoint
 import numpy as np
@@ -28,7 +29,8 @@ SETTINGS = {
     "clip": 1.0,
     "stages": {
         "stable": {"window": 64, "mix": {"a": 0.7, "b": 0.3}},
-        "decay": {"window": 128, "mix": {"a": 1.0}},
+        "decay": {"window": 64, "mix": {"a": 1.0}},
+        "finish": {"window": 128, "mix": {"a": 1.0}},
     },
     "checkpoint_minutes": 60,
     "validation_blocks": 2,
@@ -83,11 +85,11 @@ def test_a_decay_ends_at_its_step_and_leaves_the_stable_run_as_it_was(training):
     stable.run(until=4)
     decaying = training("run-decay")
     decaying.resume(stable.folder)
-    decaying.start_decay(3)
+    decaying.state.plan_decay(3)
     decaying.run()
     assert [path.name for path in checkpoint.steps(decaying.folder)] == ["step-000007"]
     assert [path.name for path in checkpoint.steps(stable.folder)] == ["step-000004"]
-    assert logged(decaying, "stage") == ["decay"]
+    assert logged(decaying, "stage") == ["finish"]
     assert len(logged(decaying, "validation_loss")) == 1
 
 
@@ -98,6 +100,27 @@ def test_the_rate_warms_up_stays_and_falls_to_nothing():
     assert decay == [1.0, 0.75, 0.5, 0.25, 0.0]
     assert pretrain.State(step=14, decay_from=10, decay_steps=4).done
     assert not pretrain.State(step=13, decay_from=10, decay_steps=4).done
+
+
+def test_a_decay_is_stretched_from_the_rate_it_has_reached():
+    state = pretrain.State(step=10)
+    state.plan_decay(4)
+    state.step = 12
+    state.plan_decay(5)
+    rates = []
+    while not state.done:
+        rates.append((round(state.rate(warmup=4), 2), state.stage))
+        state.step += 1
+    assert rates == [(0.5, "decay"), (0.4, "decay"), (0.3, "decay"), (0.2, "finish"), (0.1, "finish")]
+
+
+def test_a_decay_by_a_time_is_fitted_to_it(training):
+    run = training()
+    run.settings = {**SETTINGS, "checkpoint_minutes": 0}
+    run.state.plan_decay(1_000)
+    run.run(by=time.time() + 1)
+    assert run.state.done
+    assert run.state.step < 1_000
 
 
 def test_a_half_written_checkpoint_is_never_read(training):

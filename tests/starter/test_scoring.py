@@ -1,0 +1,90 @@
+import math
+
+import evaluate
+import numpy as np
+import pretrain
+import pytest
+import torch
+from scoring import bits_per_byte, log2_probs
+from test_pretrain import SETTINGS
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = pretrain.new_model(SETTINGS, vocabulary=100).eval()
+    for layer in made.model.layers:
+        torch.nn.init.normal_(layer.self_attn.o_proj.weight)
+    made.config._attn_implementation = "sdpa"
+    return made
+
+
+def alone(model, tokens, position, context):
+    """Log2 of the probability of one token after the given number of tokens before it."""
+    before = torch.tensor([tokens[position - context : position]])
+    with torch.no_grad():
+        return float(model(input_ids=before).logits[0, -1].log_softmax(0)[tokens[position]]) / math.log(2)
+
+
+def test_a_short_text_is_scored_token_by_token(model):
+    tokens = [1, 5, 9, 7, 2]
+    assert list(log2_probs(model, tokens)) == pytest.approx([alone(model, tokens, i, i) for i in range(1, 5)], abs=1e-4)
+
+
+@pytest.mark.parametrize("length", [512, 513, 514, 896, 897, 898, 1300, 6000])
+def test_every_token_of_a_long_text_is_scored_once(model, length):
+    assert len(log2_probs(model, [i % 100 for i in range(length)])) == length - 1
+
+
+def test_a_token_of_a_later_window_sees_at_least_the_overlap(model):
+    tokens = np.random.default_rng(0).integers(100, size=1_000).tolist()
+    scored = log2_probs(model, tokens)
+    # Windows start at 0, 384 and 768; the second scores from 384 + 128 on.
+    assert scored[511] == pytest.approx(alone(model, tokens, 512, 512), abs=1e-4)
+    assert scored[512] == pytest.approx(alone(model, tokens, 513, 129), abs=1e-4)
+    assert scored[896] == pytest.approx(alone(model, tokens, 897, 129), abs=1e-4)
+
+
+def test_bits_of_every_token_are_divided_by_the_bytes_of_the_text():
+    assert bits_per_byte(np.array([-3.0, -1.0, -2.0]), text_bytes=4) == 1.5
+
+
+class Words:
+    """A tokenizer of one token a character, special tokens as one."""
+
+    def __call__(self, text, **ignored):
+        for number, special in enumerate(evaluate.__dict__[name] for name in ("BOS", "END", "USER", "ASSISTANT")):
+            text = text.replace(special, chr(number))
+        return {"input_ids": [ord(char) for char in text]}
+
+
+def one_bit_a_token(tokens):
+    return -np.ones(len(tokens) - 1)
+
+
+def test_a_book_is_scored_with_its_end():
+    scores = evaluate.score_text("abcd", Words(), {"starter": one_bit_a_token})
+    assert scores == {"bytes": 4, "starter": 5 / 4}
+
+
+def test_of_a_row_the_completion_and_its_end_alone_are_scored():
+    rows = [{"prompt": "a long prompt", "completion": "yes"}, {"prompt": "p", "completion": "n"}]
+    scores = evaluate.score_rows(rows, Words(), {"starter": one_bit_a_token})
+    assert scores == {"rows": 2, "bytes": 4, "starter": (4 + 2) / 4}
+
+
+def test_books_together_weigh_by_their_bytes_and_the_better_ngram_is_the_bar():
+    documents = [
+        {"source": "children", "title": "one", "text": "ab"},
+        {"source": "children", "title": "two", "text": "abcdef"},
+        *({"source": source, "prompt": "p", "completion": "c"} for source in ("t0", "dolly")),
+    ]
+    scorers = {
+        "starter": one_bit_a_token,
+        "ngram": lambda t: 2 * one_bit_a_token(t),
+        "worse": lambda t: 3 * one_bit_a_token(t),
+    }
+    result = evaluate.compare(documents, Words(), scorers)
+    together = result["held_out_books"]
+    assert together["books"] == 2
+    assert together["starter"] == round((3 + 7) / 8, 4)
+    assert together["starter_under_best_ngram"] == 0.5
