@@ -145,3 +145,15 @@ def test_swaps_are_all_patterns_when_few():
     assert len(np.unique(patterns, axis=0)) == len(patterns) == 2**4
     assert not plan.can_list(15)
     assert len(np.concatenate(list(plan.swaps(15)))) == 15
+
+
+def test_a_cross_validation_stretches_every_kind_of_interval():
+    rng = np.random.default_rng(9)
+    graded, rate = mean_of("g", rng.random(60)), mean_of("r", rng.random(60) < 0.4)
+    plain, wider = (Resampling.of(60, stretch=stretch) for stretch in (1.0, 1.5))
+    assert corpus_interval(graded, wider).width == pytest.approx(1.5 * corpus_interval(graded, plain).width)
+    assert "stretched 1.50 times" in corpus_interval(graded, wider).method
+    found = corpus_interval(rate, wider)
+    assert (found.low, found.high) == pytest.approx(wilson(found.mean, 60 / 1.5**2))
+    perfect = RowStatistics("m", np.tile([2.0, 2.0], (20, 1)), ratio, extremes=mean_of("m", [1.0]).extremes)
+    assert corpus_interval(perfect, Resampling.of(20, stretch=1.5)).low == pytest.approx(wilson(1.0, 20 / 1.5**2)[0])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from text_worlds import sentences, spoiled
 
 from fewtune.errors import UsageError
 from fewtune.metrics.answers import Answers
@@ -52,3 +54,43 @@ def test_chosen_keeps_the_order_of_the_registry():
 def test_a_name_that_is_none_lists_those_there_are():
     with pytest.raises(UsageError, match=r"There is no score 'meteor'. There are loss, .*Your own"):
         chosen(["meteor"])
+
+
+def material(order=slice(None), copies=1, spoil=0.3):
+    """The same 40 rows in any order, any number of times."""
+    rng = np.random.default_rng(0)
+    given = sentences(rng, 40)
+    outputs = spoiled(rng, given, spoil)
+    rows = list(np.arange(40)[order]) * copies
+    tokens_N = rng.integers(3, 20, 40)
+    nll_N = tokens_N * rng.gamma(2.0, 1.0, 40)
+    answers = Answers.of(
+        [outputs[row] for row in rows], [given[row] for row in rows], slots=[given[row].split()[:3] for row in rows]
+    )
+    return Measured(answers, Likelihoods.of(nll_N[rows], tokens_N[rows], texts=[given[row] for row in rows]))
+
+
+@pytest.mark.parametrize("score", SCORES, ids=NAMES)
+def test_the_order_of_rows_does_not_matter(score):
+    assert score.build(material(slice(None, None, -1))).value() == pytest.approx(score.build(material()).value())
+
+
+@pytest.mark.parametrize("score", SCORES, ids=NAMES)
+def test_every_row_twice_is_the_same_score(score):
+    assert score.build(material(copies=2)).value() == pytest.approx(score.build(material()).value())
+
+
+@pytest.mark.parametrize("score", [score for score in SCORES if score.needs != "likelihoods"], ids=lambda s: s.name)
+def test_more_mistakes_are_never_better(score):
+    values = [score.build(material(spoil=rate)).value() for rate in (0.0, 0.2, 0.8)]
+    assert values == sorted(values, reverse=score.higher_is_better)
+    if score.higher_is_better:
+        assert values[0] == pytest.approx(100.0 if score.unit == "points" else 1.0)
+
+
+@pytest.mark.parametrize("score", [score for score in SCORES if score.needs == "references"], ids=lambda s: s.name)
+def test_another_reference_never_lowers_a_row(score):
+    outputs, given = ["one two three four", "five six"], ["one two four four", "six"]
+    further = [[text, *outputs] for text in given]
+    alone, more = (score.build(Measured(Answers.of(outputs, refs), None)).value() for refs in (given, further))
+    assert more >= alone

@@ -6,8 +6,9 @@ the signature of each score beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -76,6 +77,7 @@ def score_all(
     draws: int = DRAWS,
     seed: int = 0,
     level: float = 0.95,
+    stretch: float = 1.0,
 ) -> TextScores:
     """Every score that can be had, with its interval.
 
@@ -88,6 +90,7 @@ def score_all(
     own : scores of the user's, as `name=path.py:function` or functions.
     counter : slot values learned from other rows (the training file); else from these.
     draws, seed, level : of the bootstrap.
+    stretch : see `Resampling.stretch`; 1 for a test set.
 
     Raises
     ------
@@ -101,13 +104,17 @@ def score_all(
         absent["slot_error"] = "no slot has a value that can be looked for"
     had = [score for score in wanted if score.name not in absent]
     built: dict[str, CorpusScore] = {score.name: score.build(measured) for score in had}
-    plans = _plans(measured, likelihood_groups, draws, seed, level)
+    planned = partial(Resampling.of, draws=draws, seed=seed, level=level, stretch=stretch)
+    plans = _plans(measured, likelihood_groups, planned)
     intervals: dict[str, Interval] = {}
     for need, plan in plans.items():
         of_rows = [built[s.name] for s in had if (s.needs == "likelihoods") == (need == "likelihoods")]
         intervals |= corpus_intervals(of_rows, plan)
-    for name, score, interval in _own_scores(own, measured, draws, seed, level):
-        built[name], intervals[name] = score, interval
+    for score in _own_scores(own, measured):
+        built[score.name] = score
+        plan = plans["texts"]
+        fast = isinstance(score, RowStatistics)
+        intervals |= corpus_intervals([score], plan if fast else replace(plan, draws=min(draws, OWN_DRAWS)))
     return TextScores(
         rows=next(iter(plans.values())).rows,
         intervals={name: intervals[name] for name in built},
@@ -156,26 +163,23 @@ def compare_all(
 
 
 def _plans(
-    measured: Measured, groups: Groups, draws: int, seed: int, level: float
-) -> Mapping[Literal["texts", "likelihoods"], Resampling]:
+    measured: Measured, groups: Groups, planned: Callable[[int, Groups], Resampling]
+) -> dict[Literal["texts", "likelihoods"], Resampling]:
     """Which rows are drawn together: of texts, and of losses, which may be of other rows."""
     plans: dict[Literal["texts", "likelihoods"], Resampling] = {}
     answers, likelihoods = measured.answers, measured.likelihoods
     if answers is not None:
-        plans["texts"] = Resampling.of(answers.rows, answers.groups, draws=draws, seed=seed, level=level)
+        plans["texts"] = planned(answers.rows, answers.groups)
     if likelihoods is not None:
         if groups is None and answers is not None and answers.rows == likelihoods.rows:
             groups = answers.groups
-        plans["likelihoods"] = Resampling.of(likelihoods.rows, groups, draws=draws, seed=seed, level=level)
+        plans["likelihoods"] = planned(likelihoods.rows, groups)
     if not plans:
         raise UsageError("There is nothing to score: give what was written, or what it cost.")
     return plans
 
 
-def _own_scores(
-    own: Sequence[str | Callable[..., Any] | OwnScore], measured: Measured, draws: int, seed: int, level: float
-) -> list[tuple[str, CorpusScore, Interval]]:
-    found = []
+def _own_scores(own: Sequence[str | Callable[..., Any] | OwnScore], measured: Measured) -> Iterator[CorpusScore]:
     seen = set(NAMES)
     for one in map(own_score, own):
         if one.name in seen:
@@ -183,11 +187,7 @@ def _own_scores(
         seen.add(one.name)
         if measured.answers is None:
             raise UsageError(f"The score {one.name!r} needs outputs and references.")
-        score = one.score(measured.answers)
-        made = draws if isinstance(score, RowStatistics) else min(draws, OWN_DRAWS)
-        plan = Resampling.of(score.rows, measured.answers.groups, draws=made, seed=seed, level=level)
-        found.append((one.name, score, corpus_intervals([score], plan)[one.name]))
-    return found
+        yield one.score(measured.answers)
 
 
 def _nothing_sayable(measured: Measured) -> bool:

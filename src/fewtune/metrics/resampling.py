@@ -45,13 +45,28 @@ class Resampling:
     draws: int = DRAWS
     seed: int = 0
     level: float = 0.95
+    stretch: float = 1.0
+    """How many times wider than for a test set: √`intervals.design_effect` for held-out predictions of a
+    cross-validation, whose models share training rows. Rows predicted in several repeats are then one group each."""
 
     @classmethod
     def of(
-        cls, rows: int, groups: Groups = None, *, draws: int = DRAWS, seed: int = 0, level: float = 0.95
+        cls,
+        rows: int,
+        groups: Groups = None,
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
+        level: float = 0.95,
+        stretch: float = 1.0,
     ) -> Resampling:
         """Over `rows` rows, those of one group together."""
-        return cls(cluster_index(groups, rows), draws, seed, level)
+        return cls(cluster_index(groups, rows), draws, seed, level, stretch)
+
+    @property
+    def independent(self) -> float:
+        """Kish's effective rows, fewer by the design effect of a cross-validation."""
+        return effective_rows(np.ones(self.rows), self.cluster_N) / self.stretch**2
 
     @property
     def rows(self) -> int:
@@ -120,9 +135,8 @@ def corpus_interval(score: CorpusScore, plan: Resampling) -> Interval:
 
 def rate(score: CorpusScore, plan: Resampling) -> Interval:
     """Wilson's interval of a mean of zeros and ones, on Kish's effective rows."""
-    independent = effective_rows(np.ones(score.rows), plan.cluster_N)
-    low, high = wilson(score.value(), independent, plan.level)
-    return Interval(score.value(), low, high, plan.level, f"Wilson on {independent:.1f} effective rows")
+    low, high = wilson(score.value(), plan.independent, plan.level)
+    return Interval(score.value(), low, high, plan.level, f"Wilson on {plan.independent:.1f} effective rows")
 
 
 def bootstrap_interval(score: CorpusScore, scores_D: FloatArray, plan: Resampling) -> Interval:
@@ -131,8 +145,10 @@ def bootstrap_interval(score: CorpusScore, scores_D: FloatArray, plan: Resamplin
     scores_D = scores_D[np.isfinite(scores_D)]
     if plan.clusters < 2 or not len(scores_D):
         return Interval(mean, least, most, plan.level, "one row tells nothing of the next")
-    low, high = centred(mean, scores_D, small_sample_stretch(plan.clusters, plan.level), plan.level)
-    method = f"bootstrap over {plan.clusters} clusters, {len(scores_D)} draws"
+    factor = plan.stretch * small_sample_stretch(plan.clusters, plan.level)
+    low, high = centred(mean, scores_D, factor, plan.level)
+    stretched = f", stretched {plan.stretch:.2f} times" if plan.stretch > 1 else ""
+    method = f"bootstrap over {plan.clusters} clusters, {len(scores_D)} draws{stretched}"
     if isinstance(score, RowStatistics) and score.extremes is not None:
         below, above = least_reach(score, plan)
         low, high = min(low, below), max(high, above)
@@ -153,8 +169,7 @@ def least_reach(score: RowStatistics, plan: Resampling) -> tuple[float, float]:
 
     assert score.extremes is not None
     sum_F = score.stats_NF.sum(axis=0)
-    independent = effective_rows(np.ones(score.rows), plan.cluster_N)
-    further = stats.norm.ppf(0.5 + plan.level / 2) ** 2 * score.rows / independent
+    further = stats.norm.ppf(0.5 + plan.level / 2) ** 2 * score.rows / plan.independent
     low_F, high_F = score.extremes(sum_F / score.rows)
     return float(score.combine(sum_F + further * low_F)), float(score.combine(sum_F + further * high_F))
 
