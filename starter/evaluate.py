@@ -10,22 +10,27 @@ The 5-gram learns from all training text; a second one from the children's books
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ngram import ORDER, KneserNey
 from pretrain import BUILD, ROOT, token_rows
-from scoring import STRIDE, bits_per_byte, log2_probs
+from scoring import STRIDE, log2_probs
 from tokenizer import ASSISTANT, BOS, END, USER, render
 
 MODEL = ROOT / "fewtune_starter" / "model"
+NGRAMS: dict[str, set[str] | None] = {"ngram": None, "ngram_children_only": {"children"}}
+"""The sources each 5-gram learns from; None: all."""
 ROWS = 400
 """Held-out rows scored of each source."""
 OPENINGS = (
@@ -44,86 +49,120 @@ PROMPTS = (
 Scorer = Callable[[Sequence[int]], npt.NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class Text:
+    """One text to be scored."""
+
+    group: str
+    name: str
+    tokens: Sequence[int]
+    scored: int
+    """How many of its last tokens count: all but the first, or a completion with its end."""
+    bytes: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the starter beside a 5-gram.")
     parser.add_argument("--build", type=Path, default=BUILD)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=ROOT / "evaluation.json")
+    parser.add_argument("--ngram-only", action="store_true", help="score by the 5-grams and keep that for later")
     given = parser.parse_args()
+    tokenizer = _tokenizer(given.build / "model")
+    texts = held_out_texts(given.build / "corpus" / "test.jsonl", tokenizer)
     began = time.monotonic()
-    model, tokenizer = _open(given.model)
-    documents = _documents(given.build / "corpus" / "test.jsonl")
-    scorers: dict[str, Scorer] = {"starter": lambda tokens: log2_probs(model, tokens)}
-    for name, sources in (("ngram", None), ("ngram_children_only", {"children"})):
-        scorers[name] = _ngram(given.build, len(tokenizer), sources)
+    bits = {
+        name: _kept(given.build, name, lambda sources=sources: _ngram(given.build, len(tokenizer), sources), texts)
+        for name, sources in NGRAMS.items()
+    }
+    if given.ngram_only:
+        return
+    model = _model(given.model)
+    bits = {"starter": score(texts, lambda tokens: log2_probs(model, tokens)), **bits}
     result = {
-        "measure": "bits per byte, the end of a document counted, over the same tokens for every model",
+        "measure": "bits per byte, the end of a text counted, over the same tokens for every model",
         "ngram": {"order": ORDER, "smoothing": "modified Kneser-Ney, interpolated (Chen & Goodman 1998)"},
         "starter": {"context": 512, "stride": STRIDE, "arithmetic": "bf16"},
-        **compare(documents, tokenizer, scorers),
+        **tables(texts, bits),
         "samples": {opening: generate(model, tokenizer, BOS + opening) for opening in OPENINGS},
         "answers": {p: generate(model, tokenizer, f"{BOS}{USER}{p}{END}{ASSISTANT}") for p in PROMPTS},
-        "machine": _machine(),
+        "machine": {"torch": torch.__version__, "processor": platform.machine(), "threads": torch.get_num_threads()},
+        "seconds": round(time.monotonic() - began, 1),
     }
-    result["seconds"] = round(time.monotonic() - began, 1)
     given.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(result["held_out_books"], indent=1))
 
 
-def compare(documents: list[dict[str, str]], tokenizer: Any, scorers: dict[str, Scorer]) -> dict[str, Any]:
-    """Books one by one and together, rows by source, our own text."""
-    books = {d["title"]: score_text(d["text"], tokenizer, scorers) for d in documents if "text" in d}
-    rows = {
-        source: score_rows([d for d in documents if d["source"] == source][:ROWS], tokenizer, scorers)
-        for source in ("t0", "dolly")
-    }
-    together = _together(list(books.values()), scorers)
-    best = min(together[name] for name in scorers if name != "starter")
-    own = score_text((ROOT / "own_text.txt").read_text(encoding="utf-8").strip(), tokenizer, scorers)
-    return {
-        "held_out_books": {**together, "starter_under_best_ngram": round(1 - together["starter"] / best, 4)},
-        "books": books,
-        "completions_of_held_out_rows": rows,
-        "own_text": own,
-    }
+def held_out_texts(file: Path, tokenizer: Any) -> list[Text]:
+    """The held-out books, the first ROWS held-out rows of each source, our own text."""
+    documents = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    rows = [[d for d in documents if d["source"] == source][:ROWS] for source in ("t0", "dolly")]
+    own = (ROOT / "own_text.txt").read_text(encoding="utf-8").strip()
+    return [
+        *(whole("books", d["title"], d["text"], tokenizer) for d in documents if "text" in d),
+        *(completion(row, tokenizer) for of_source in rows for row in of_source),
+        whole("own_text", "own_text", own, tokenizer),
+    ]
 
 
-def score_text(text: str, tokenizer: Any, scorers: dict[str, Scorer]) -> dict[str, float]:
-    """Bits per byte of a text from its beginning to its end."""
+def whole(group: str, name: str, text: str, tokenizer: Any) -> Text:
     tokens = tokenizer(render({"text": text}), add_special_tokens=False, verbose=False)["input_ids"]
-    size = len(text.encode())
-    return {"bytes": size, **{name: round(bits_per_byte(score(tokens), size), 4) for name, score in scorers.items()}}
+    return Text(group, name, tokens, len(tokens) - 1, len(text.encode()))
 
 
-def score_rows(rows: list[dict[str, str]], tokenizer: Any, scorers: dict[str, Scorer]) -> dict[str, float]:
-    """Bits per byte of the completions alone, each after its prompt in the chat template."""
-    bits = dict.fromkeys(scorers, 0.0)
-    size = 0
-    for row in rows:
-        tokens = tokenizer(render(row), add_special_tokens=False, verbose=False)["input_ids"]
-        completion = len(tokenizer(row["completion"] + END, add_special_tokens=False)["input_ids"])
-        size += len(row["completion"].encode())
-        for name, score in scorers.items():
-            bits[name] -= float(score(tokens)[-completion:].sum())
-    return {"rows": len(rows), "bytes": size, **{name: round(total / size, 4) for name, total in bits.items()}}
+def completion(row: dict[str, str], tokenizer: Any) -> Text:
+    """A row's completion and its end, after its prompt in the chat template."""
+    tokens = tokenizer(render(row), add_special_tokens=False, verbose=False)["input_ids"]
+    scored = len(tokenizer(row["completion"] + END, add_special_tokens=False)["input_ids"])
+    return Text(row["source"], row["source"], tokens, scored, len(row["completion"].encode()))
+
+
+def score(texts: Sequence[Text], scorer: Scorer) -> list[float]:
+    """The bits of each text."""
+    return [float(-scorer(text.tokens)[-text.scored :].sum()) for text in texts]
+
+
+def tables(texts: Sequence[Text], bits: dict[str, list[float]]) -> dict[str, Any]:
+    """Bits per byte of the books together and one by one, of the completions by source, of our own text."""
+    books = _rate(texts, bits, lambda text: text.group == "books")
+    best = min(books[name] for name in bits if name != "starter")
+    titles = [text.name for text in texts if text.group == "books"]
+    return {
+        "held_out_books": {
+            "books": len(titles),
+            **books,
+            "starter_under_best_ngram": round(1 - books["starter"] / best, 4),
+        },
+        "books": {title: _rate(texts, bits, lambda text, title=title: text.name == title) for title in titles},
+        "completions": {g: _rate(texts, bits, lambda text, g=g: text.group == g) for g in ("t0", "dolly")},
+        "own_text": _rate(texts, bits, lambda text: text.group == "own_text"),
+    }
+
+
+def _rate(texts: Sequence[Text], bits: dict[str, list[float]], wanted: Callable[[Text], bool]) -> dict[str, Any]:
+    size = sum(text.bytes for text in texts if wanted(text))
+    total = {n: sum(b for text, b in zip(texts, of, strict=True) if wanted(text)) for n, of in bits.items()}
+    return {"bytes": size, **{name: round(value / size, 4) for name, value in total.items()}}
 
 
 def generate(model: Any, tokenizer: Any, prompt: str, length: int = 60) -> str:
     """What the model writes greedily after a prompt."""
-    import torch
-
     inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
     with torch.no_grad():
         written = model.generate(**inputs, max_new_tokens=length, do_sample=False)[0]
     return str(tokenizer.decode(written[inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def _open(folder: Path) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True).eval()
-    return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _model(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True).eval()
 
 
 def _ngram(build: Path, vocabulary: int, sources: set[str] | None) -> Scorer:
@@ -133,21 +172,16 @@ def _ngram(build: Path, vocabulary: int, sources: set[str] | None) -> Scorer:
     return lambda tokens: ngram.log2_probs(tokens)[1:]
 
 
-def _documents(file: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
-
-
-def _together(books: list[dict[str, float]], scorers: dict[str, Scorer]) -> dict[str, float]:
-    size = sum(book["bytes"] for book in books)
-    total = {name: sum(book[name] * book["bytes"] for book in books) / size for name in scorers}
-    return {"books": len(books), "bytes": size, **{name: round(value, 4) for name, value in total.items()}}
-
-
-def _machine() -> dict[str, str]:
-    import torch
-    import transformers
-
-    return {"torch": torch.__version__, "transformers": transformers.__version__, "processor": platform.machine()}
+def _kept(build: Path, name: str, make: Callable[[], Scorer], texts: Sequence[Text]) -> list[float]:
+    """The bits of each text under a 5-gram, which do not change with the starter: scored once for the same text."""
+    digest = hashlib.sha256((build / "tokens-train.safetensors").read_bytes())
+    for text in texts:
+        digest.update(np.asarray(text.tokens, dtype=np.uint16).tobytes())
+    file = build / f"bits-{name}-{digest.hexdigest()[:16]}.json"
+    if not file.exists():
+        file.write_text(json.dumps(score(texts, make())) + "\n", encoding="utf-8")
+    bits: list[float] = json.loads(file.read_text(encoding="utf-8"))
+    return bits
 
 
 if __name__ == "__main__":

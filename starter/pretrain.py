@@ -4,11 +4,12 @@
     python starter/pretrain.py                  trains on at a constant rate until it is stopped (Ctrl-C, kill)
     python starter/pretrain.py --decay 300      300 more steps from the last checkpoint, the rate falling to nothing
     python starter/pretrain.py --decay 300 --by 03:45     the same, the steps fitted to the clock as the machine allows
+    python starter/pretrain.py --again          trains on from the end of a decay, at the full rate
     python starter/export.py                    the weights in bf16, into the package
 
-Warm-up, stable, decay: training can be ended from any checkpoint by a short decay, and taken up again later from the
-last checkpoint before it. Settings are in settings.json. The run's folder holds checkpoints, log.jsonl (a line: step,
-tokens, loss in nats a token, seconds) and curve.png. After a kill the same command goes on from the last checkpoint.
+Warm-up, stable, decay: training can be ended from any checkpoint by a decay, and taken up again later from the last
+checkpoint before it, or from its end. Settings are in settings.json. A run's folder holds checkpoints and log.jsonl (a
+line: step, tokens, loss in nats a token, seconds). After a kill the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -47,16 +48,27 @@ def main() -> None:
     parser.add_argument(
         "--by", type=_clock, help="with --decay: end at this time (UTC, HH:MM) with more or fewer steps"
     )
+    parser.add_argument("--again", action="store_true", help="from the end of the last decay, at the full rate again")
     given = parser.parse_args()
     torch.set_num_threads(max(1, len(_cores())))
     settings = json.loads(given.settings.read_text(encoding="utf-8"))
     train, validation = token_rows(given.build, "train"), token_rows(given.build, "validation")
-    training = Training(settings, train, validation, given.build / ("run-decay" if given.decay else "run"))
-    training.resume(training.folder)
-    if given.decay and training.state.decay_from is None:
-        training.resume(given.build / "run")
+    runs = {"stable": given.build / "run", "decay": given.build / "run-decay"}
+    training = Training(settings, train, validation, runs["decay" if given.decay else "stable"])
+    if given.decay and not under_way(runs["decay"], runs["stable"]):
+        training.resume(runs["stable"])
         training.state.plan_decay(given.decay)
+    else:
+        training.resume(runs["decay"] if given.again else training.folder)
+    if given.again:
+        training.state.warm_up_again()
     training.run(until=given.steps, by=given.by)
+
+
+def under_way(decay: Path, stable: Path) -> bool:
+    """Whether the decay has a checkpoint of its own that is later than the stable run it began from."""
+    last = [checkpoint.steps(run)[-1:] for run in (decay, stable)]
+    return bool(last[0]) and (not last[1] or last[0][0].name > last[1][0].name)
 
 
 def token_rows(build: Path, part: str) -> dict[str, Tokens]:
@@ -104,6 +116,8 @@ class State:
     decay_steps: int = 0
     decay_share: float = 1.0
     """The share of the full rate that the decay sets out from."""
+    warm_from: int = 0
+    """The step the warm-up began at."""
     drawn: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -116,13 +130,17 @@ class State:
     def rate(self, warmup: int) -> float:
         """The share of the full learning rate at this step: a linear warm-up, a plateau, a linear decay."""
         if self.decay_from is None:
-            return min(1.0, (self.step + 1) / warmup)
+            return min(1.0, (self.step - self.warm_from + 1) / warmup)
         return self.decay_share * max(0.0, 1 - (self.step - self.decay_from) / max(1, self.decay_steps))
 
     def plan_decay(self, steps: int) -> None:
         """From the rate of this step to nothing in so many steps; one under way is stretched, shortened or ended."""
         self.decay_share = self.rate(warmup=1)
         self.decay_from, self.decay_steps = self.step, max(0, steps)
+
+    def warm_up_again(self) -> None:
+        """Leave a decay: the rate rises to its full height again."""
+        self.decay_from, self.decay_share, self.warm_from = None, 1.0, self.step
 
     @property
     def done(self) -> bool:

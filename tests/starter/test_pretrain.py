@@ -114,6 +114,28 @@ def test_a_decay_is_stretched_from_the_rate_it_has_reached():
     assert rates == [(0.5, "decay"), (0.4, "decay"), (0.3, "decay"), (0.2, "finish"), (0.1, "finish")]
 
 
+def test_training_goes_on_after_a_decay_with_a_warm_up_of_its_own():
+    state = pretrain.State(step=10)
+    state.plan_decay(2)
+    state.step = 12
+    state.warm_up_again()
+    rates = []
+    for state.step in range(12, 16):
+        rates.append(state.rate(warmup=2))
+    assert rates == [0.5, 1.0, 1.0, 1.0]
+    assert state.stage == "stable"
+
+
+def test_a_decay_goes_on_until_the_stable_run_has_overtaken_it(tmp_path):
+    stable, decay = tmp_path / "run", tmp_path / "run-decay"
+    (stable / "step-000010").mkdir(parents=True)
+    assert not pretrain.under_way(decay, stable)
+    (decay / "step-000012").mkdir(parents=True)
+    assert pretrain.under_way(decay, stable)
+    (stable / "step-000020").mkdir()
+    assert not pretrain.under_way(decay, stable)
+
+
 def test_a_decay_by_a_time_is_fitted_to_it(training):
     run = training()
     run.settings = {**SETTINGS, "checkpoint_minutes": 0}

@@ -62,29 +62,36 @@ def one_bit_a_token(tokens):
 
 
 def test_a_book_is_scored_with_its_end():
-    scores = evaluate.score_text("abcd", Words(), {"starter": one_bit_a_token})
-    assert scores == {"bytes": 4, "starter": 5 / 4}
+    book = evaluate.whole("books", "one", "abcd", Words())
+    assert (len(book.tokens), book.scored, book.bytes) == (6, 5, 4)
+    assert evaluate.score([book], one_bit_a_token) == [5.0]
 
 
 def test_of_a_row_the_completion_and_its_end_alone_are_scored():
-    rows = [{"prompt": "a long prompt", "completion": "yes"}, {"prompt": "p", "completion": "n"}]
-    scores = evaluate.score_rows(rows, Words(), {"starter": one_bit_a_token})
-    assert scores == {"rows": 2, "bytes": 4, "starter": (4 + 2) / 4}
+    row = evaluate.completion({"source": "t0", "prompt": "a long prompt", "completion": "yes"}, Words())
+    assert (row.scored, row.bytes) == (4, 3)
+    assert evaluate.score([row], one_bit_a_token) == [4.0]
 
 
 def test_books_together_weigh_by_their_bytes_and_the_better_ngram_is_the_bar():
-    documents = [
-        {"source": "children", "title": "one", "text": "ab"},
-        {"source": "children", "title": "two", "text": "abcdef"},
-        *({"source": source, "prompt": "p", "completion": "c"} for source in ("t0", "dolly")),
+    texts = [
+        evaluate.whole("books", "one", "ab", Words()),
+        evaluate.whole("books", "two", "abcdef", Words()),
+        *(evaluate.completion({"source": s, "prompt": "p", "completion": "cd"}, Words()) for s in ("t0", "dolly")),
+        evaluate.whole("own_text", "own_text", "abc", Words()),
     ]
-    scorers = {
-        "starter": one_bit_a_token,
-        "ngram": lambda t: 2 * one_bit_a_token(t),
-        "worse": lambda t: 3 * one_bit_a_token(t),
+    bits = {
+        name: [times * text.scored for text in texts] for name, times in (("starter", 1), ("ngram", 2), ("worse", 3))
     }
-    result = evaluate.compare(documents, Words(), scorers)
-    together = result["held_out_books"]
-    assert together["books"] == 2
-    assert together["starter"] == round((3 + 7) / 8, 4)
-    assert together["starter_under_best_ngram"] == 0.5
+    result = evaluate.tables(texts, bits)
+    assert result["held_out_books"] == {
+        "books": 2,
+        "bytes": 8,
+        "starter": (3 + 7) / 8,
+        "ngram": 2 * (3 + 7) / 8,
+        "worse": 3 * (3 + 7) / 8,
+        "starter_under_best_ngram": 0.5,
+    }
+    assert result["books"]["two"]["starter"] == round(7 / 6, 4)
+    assert result["completions"]["dolly"]["starter"] == 3 / 2
+    assert result["own_text"]["ngram"] == round(2 * 4 / 3, 4)
