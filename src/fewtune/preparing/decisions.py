@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import IO
 
 from fewtune.data.clean.log import Change
-from fewtune.errors import StoreError
+from fewtune.errors import StoreError, UsageError
 
 DECISIONS = "decisions.jsonl"
+BEGINNING = b'{"key": "'
+"""Of every line; a kill may leave less of one."""
 
 
 class Decisions:
@@ -48,7 +50,10 @@ class Decisions:
 
 
 def _read(path: Path) -> dict[str, bool]:
-    """Decisions by key, the last one where there are several; damaged lines are passed over."""
+    """Decisions by key, the last one where there are several; damaged lines are passed over.
+
+    Raises UsageError for a file of that name in which no line is a decision: none is added to somebody's file.
+    """
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
@@ -62,4 +67,9 @@ def _read(path: Path) -> dict[str, bool]:
             known[str(value["key"])] = value["accepted"] is True
         except (ValueError, KeyError, TypeError):
             continue
+    if not known and any(line.strip() and not line.startswith(BEGINNING[: len(line)]) for line in lines):
+        raise UsageError(
+            f"{path} does not hold decisions of `fewtune prepare --review`, which are kept under this name. "
+            "Move it away, or name another folder with --out."
+        )
     return known
