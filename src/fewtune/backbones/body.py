@@ -22,6 +22,7 @@ from torch import nn
 from fewtune.backbones import batches
 from fewtune.backbones.dropout import RunDropout, install_dropout
 from fewtune.backbones.encoder import Encoder, unit
+from fewtune.backbones.fused import fuse
 from fewtune.backbones.layers import layer_list, sharing_copy
 from fewtune.backbones.layout import Layout, filling, laid_out
 from fewtune.backbones.noise import Noise
@@ -64,6 +65,7 @@ class Body(nn.Module):
         self.packs = encoder.first_position is not None
         assert self.packs or self.slots == 1, "several runs need a backbone that can be packed"
         self._prefix: torch.Tensor | None = None
+        self._straight = False
         if train_layers:
             self._unfreeze(layers is None)
         if self.slots > 1 and train_layers:
@@ -73,12 +75,30 @@ class Body(nn.Module):
         if self.packs:
             use_packed_attention(self.model)
             install_dropout(self.model, slots=self.slots)
+        if train_layers:
+            self.fuse()
 
     @property
     def live(self) -> list[nn.Module]:
         """The layers above `depth`; the whole model where an architecture shares its layers."""
         layers = layer_list(self.model)
         return [self.model] if layers is None else list(layers)[self.depth :]
+
+    def fuse(self) -> None:
+        """Write the live layers out as one function each where that can be; to be called once all their parts stand."""
+        if self.packs and self.encoder.device.type == "cpu":
+            whole = fuse(self.live) == len(self.live)
+            self._straight = whole and bool(self.depth) and self._adds_nothing()
+
+    @torch.no_grad()
+    def _adds_nothing(self) -> bool:
+        """Whether the model is its live layers one after another, once they are handed the states below: tried."""
+        texts = ["a", "b c"]
+        was_training = self.training
+        self.eval()
+        whole, straight = (self._last_states(texts, self._layout(texts), straight=way) for way in (False, True))
+        self.train(was_training)
+        return torch.equal(whole, straight)
 
     def _unfreeze(self, shared_layers: bool) -> None:
         # Word embeddings stay frozen: on little data only a few of their rows would ever move.
@@ -177,26 +197,37 @@ class Body(nn.Module):
 
     def packed_states(self, texts: list[str], runs: Sequence[int]) -> tuple[torch.Tensor, Layout]:
         """[S, D] the last layer's states of texts that stand one behind the other, and where each stands."""
-        encoder = self.encoder
-        tokens = encoder.tokens(texts)
-        layout = Layout(
-            [len(ids) for ids in tokens],
+        layout = self._layout(texts, runs)
+        return self._last_states(texts, layout, straight=self._straight), layout
+
+    def _layout(self, texts: list[str], runs: Sequence[int] | None = None) -> Layout:
+        lengths = [len(ids) for ids in self.encoder.tokens(texts)]
+        return Layout(
+            lengths,
             runs=runs,
             noise=self.noise,
             attention_shares=self.attention_shares,
-            device=encoder.device,
-            fill=(fill := filling(sum(map(len, tokens)))),
+            device=self.encoder.device,
+            fill=filling(sum(lengths)),
         )
-        ids = [*itertools.chain.from_iterable(tokens), *[encoder.pad_id] * fill]
-        ids_1S = torch.tensor([ids], device=encoder.device)
+
+    def _last_states(self, texts: list[str], layout: Layout, *, straight: bool) -> torch.Tensor:
+        """[S, D]; `straight` through the live layers, without the model's own code around them."""
+        encoder, fill = self.encoder, layout.fill
         if self.depth:
             states = encoder.hidden(texts, self.depth)
             self._prefix = torch.cat([*states, states[0].new_zeros(fill, states[0].shape[1])]).unsqueeze(0)
         with laid_out(layout), compute_precision():
-            positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
-            hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state
+            if straight:
+                hidden_1SD = functools.reduce(lambda found, layer: layer.forward(found), self.live, self._prefix)
+                assert hidden_1SD is not None
+            else:
+                ids = [*itertools.chain.from_iterable(encoder.tokens(texts)), *[encoder.pad_id] * fill]
+                ids_1S = torch.tensor([ids], device=encoder.device)
+                positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
+                hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state
         self._prefix = None
-        return hidden_1SD[0], layout
+        return hidden_1SD[0]
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], *, normalise: bool = True, run: int = 0) -> torch.Tensor:

@@ -130,6 +130,13 @@ class Layout:
         ]
 
     @cached_property
+    def shares(self) -> list[tuple[int, slice]]:
+        """Each run in the pack and its tokens; the filling goes with the last."""
+        found = [(run, slice(start, end)) for run, start, end in self.bounds]
+        run, last = found[-1]
+        return [*found[:-1], (run, slice(last.start, self.tokens))]
+
+    @cached_property
     def run_of_S(self) -> torch.Tensor:
         """[S] the run of each token."""
         return torch.from_numpy(np.pad(np.repeat(self.runs, self.lengths), (0, self.fill), mode="edge")).to(self.device)
@@ -216,6 +223,9 @@ class Grouping:
         self.longest = max(longest for _, longest in shapes)
         self.tokens = layout.tokens - layout.fill
         """Without the filling."""
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
 
 
 def _padded(layout: Layout, rows: Any, *, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor, bool]:

@@ -11,6 +11,8 @@ import torch
 GRAIN = 1 << 16
 """Dropout compares 16 random bits with a threshold: its rate is exact to 1/65536."""
 
+NUMBERS_A_WORD = 4
+
 
 class Noise:
     """A stream of random numbers for each run, so that a run's dropout is its own whoever shares the batch."""
@@ -24,8 +26,9 @@ class Noise:
 
     def factors(self, run: int, share: float, like: torch.Tensor) -> torch.Tensor:
         """What to multiply `like` with: 0 with probability `share`, else what keeps the expected value."""
-        bits = np.frombuffer(self.streams[run].bytes(2 * like.numel()), dtype=np.uint16)
-        keep = bits < round((1 - share) * GRAIN)
+        count = like.numel()
+        words = self.streams[run].bit_generator.random_raw(-(-count // NUMBERS_A_WORD))
+        keep = words.view(np.uint16)[:count] < round((1 - share) * GRAIN)
         one = torch.tensor(1 / (1 - share), dtype=like.dtype)
         if like.dtype == torch.bfloat16:  # the bits of the kept value where kept: a pass less than a conversion
             value = one.view(torch.int16).numpy()

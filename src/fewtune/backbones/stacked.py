@@ -31,9 +31,7 @@ def times_own(states: torch.Tensor, weight_KOI: torch.Tensor) -> torch.Tensor:
     assert states.shape[:2] == (1, layout.tokens), "a pack is one row"
     if states.device.type == "cpu":  # a few products of a run's own size cost less than padding them to one
         slices = weight_KOI.unbind()  # at once: the way back then gathers the slices in one piece
-        bounds = list(layout.bounds)
-        bounds[-1] = (*bounds[-1][:2], layout.tokens)  # the filling goes with the last
-        parts = [nn.functional.linear(states[:, start:end], slices[run]) for run, start, end in bounds]
+        parts = [nn.functional.linear(states[:, tokens], slices[run]) for run, tokens in layout.shares]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     runs_R, places_RM, back_S = layout.by_run
     padded_RMI = states[0].index_select(0, places_RM.flatten()).view(*places_RM.shape, -1)

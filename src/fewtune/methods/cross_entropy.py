@@ -8,7 +8,8 @@ Legend: B rows of a batch, D width, N rows, C classes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 ROWS_TO_SPARE = 200
 """From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training
 and the step count alone decides."""
+
+
+HEADS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,16 @@ class CrossEntropyMethod(TunedMethod):
         return CrossEntropyStack(self.body(encoder, [0] * len(methods), largest), classes)
 
     def first_head(self, material: Material) -> LinearHead:
-        """The probe's head, its strength chosen inside the fold."""
+        """The probe's head, its strength chosen inside the fold; runs on the same rows share it."""
+        return _once(self._head_key(material), lambda: self._fit_head(material))
+
+    def _head_key(self, material: Material) -> Hashable:
+        assert material.encoder is not None
+        rows = (tuple(material.texts), material.labels.tobytes(), tuple(material.groups or ()), material.seed)
+        names = (material.classes, material.names)
+        return (material.encoder.fingerprint, rows, names, self.strengths, self.default_strength)
+
+    def _fit_head(self, material: Material) -> LinearHead:
         assert material.encoder is not None
         rows = head_rows(material, material.encoder.embed, class_names=True)
         strength = choose_strength(rows, material, self.strengths, self.default_strength)
@@ -106,6 +119,18 @@ class CrossEntropyMethod(TunedMethod):
         """Read the head; `encoder` is the tuned body, opened from the model folder."""
         assert encoder is not None
         return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE))
+
+
+_heads: OrderedDict[Hashable, LinearHead] = OrderedDict()
+
+
+def _once(key: Hashable, fit: Callable[[], LinearHead]) -> LinearHead:
+    """The head made for `key`; the settings of a grid start from the same one on the same fold."""
+    if key not in _heads:
+        _heads[key] = fit()
+        if len(_heads) > HEADS_KEPT:
+            _heads.popitem(last=False)
+    return _heads[key]
 
 
 class CrossEntropyStack(Stack):

@@ -77,6 +77,7 @@ class LoRABody(Body):
             parent = self.model.get_submodule(parent_name)
             self.adapters[name] = StackedLoRA(getattr(parent, last), slots=self.slots, rank=rank)
             setattr(parent, last, self.adapters[name])
+        self.fuse()
 
     def enter(self, slot: int, method: LoRA, seed: int) -> None:
         """Begin a run in a slot."""
