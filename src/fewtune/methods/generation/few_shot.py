@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fewtune.backbones.language.model import LanguageModel
 
 FILE = "few_shot.json"
-AROUND = 12
-"""Tokens that a layout may put around one example."""
+SPARE = 1
+"""Tokens an example may take more beside another neighbour."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,19 @@ class FewShotWriter(ModelWriter):
         self.method, self.rows, self.seed = method, list(rows), seed
         self.retriever = retriever(method.choose, [row.prompt for row in rows], seed=seed)
         tokens = [self._tokens(row) for row in rows]
-        self.lengths = [asked + answer + AROUND for asked, answer in tokens]
-        # Nearly all answers are no longer than this one: so much is left free for the answer.
-        self.room = int(np.quantile([answer for _, answer in tokens], 0.95)) + AROUND if tokens else AROUND
+        around = self._around(tokens[0]) if tokens else 0
+        self.lengths = [asked + answer + around for asked, answer in tokens]
+        # Nearly all answers are no longer than this one, and what ends it: so much is left free.
+        self.room = int(np.quantile([answer for _, answer in tokens], 0.95)) + around if tokens else 0
+
+    def _around(self, tokens: tuple[int, int]) -> int:
+        """How many tokens the layout puts around one example: measured on the first row, put before itself."""
+        row = self.rows[0]
+        alone, with_one = (
+            len(self.language_model.encode_prompt(one, self.template).ids)
+            for one in (row, demonstrated(row, [row], self.template))
+        )
+        return max(0, with_one - alone - sum(tokens)) + SPARE
 
     def _tokens(self, row: Example) -> tuple[int, int]:
         coded = self.language_model.tokenizer([row.prompt, row.completion or ""], add_special_tokens=False)["input_ids"]
@@ -108,8 +118,8 @@ class FewShotWriter(ModelWriter):
 
     def chosen(self, example: Example, order: np.ndarray) -> list[int]:
         """Rows that fit before a prompt, the most alike last."""
-        earlier = sum(self._tokens(Example(turn.content))[0] for turn in example.messages)
-        free = self.language_model.context - self.room - max(self._tokens(example)[0], earlier) - AROUND
+        asked = self.language_model.encode_prompt(example, self.template)
+        free = self.language_model.context - self.room - len(asked.ids)
         kept: list[int] = []
         for row in order.tolist():
             if len(kept) == self.method.shots or self.lengths[row] > free:
