@@ -1,0 +1,212 @@
+"""Texts that are written, through evaluator, store, executors, choice and ladder."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from fewtune.backbones.language.load import load_language_model
+from fewtune.data.exchanges import groups_to_write
+from fewtune.data.splits import repeated_folds
+from fewtune.methods.base import Written
+from fewtune.methods.generation.few_shot import FewShotPrompt
+from fewtune.methods.generation.lora import LoRAWriter
+from fewtune.methods.generation.zero_shot import ZeroShotPrompt
+from fewtune.metrics.base import OutOfFold
+from fewtune.recipe import Recipe
+from fewtune.study.choice import Candidate, choose, choose_within, simplest
+from fewtune.study.epochs import longer_or_shorter
+from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
+from fewtune.study.ladder import climb, default_rungs
+from fewtune.study.rung import Rung
+from fewtune.study.store import RunStore
+from fewtune.testing.tiny_writers import make_tiny_writer
+from fewtune.testing.writer_toys import writer_toys
+from fewtune.tune.executors.forked import ForkedExecutor
+from fewtune.tune.executors.serial import SerialExecutor
+from fewtune.tune.executors.stacked import StackedExecutor
+from fewtune.tune.run import Context, Outcome, Run
+
+TOYS = writer_toys(12)
+QUICK = LoRAWriter(rate=1e-2, epochs=1, least_steps=2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return load_language_model(make_tiny_writer(tmp_path_factory.mktemp("writer") / "llama"), precision="float32")
+
+
+@pytest.fixture
+def context(model):
+    return Context(TOYS, {}, groups_to_write(TOYS), language_models={"default": model})
+
+
+@pytest.fixture
+def splits(context):
+    return repeated_folds(context.labels.tolist(), context.groups, folds=3, repeats=2, seed=0)
+
+
+def recipes(model):
+    return [Recipe(method, template=model.settle()) for method in (ZeroShotPrompt(), FewShotPrompt(shots=1), QUICK)]
+
+
+def same(first, second):
+    np.testing.assert_array_equal(first.written.nll, second.written.nll)
+    np.testing.assert_array_equal(first.written.tokens, second.written.tokens)
+    assert first.written.texts == second.written.texts
+
+
+@pytest.mark.parametrize("other", [ForkedExecutor(2), StackedExecutor()], ids=["forked", "stacked"])
+def test_executors_carry_what_is_written(context, splits, model, other):
+    plan = [
+        Run(recipe, s.train, s.test, 1, write=n == 0) for recipe in recipes(model) for n, s in enumerate(splits[:2])
+    ]
+    plain, found = (dict(hands.execute(plan, context)) for hands in (SerialExecutor(), other))
+    assert sorted(found) == sorted(plain) == list(range(len(plan)))
+    for place, outcome in plain.items():
+        same(outcome, found[place])
+        assert (outcome.written.texts is not None) == plan[place].write
+        assert outcome.probs.shape == (len(plan[place].test), 0)
+
+
+def test_a_finished_run_is_read_again_and_not_done_again(context, splits, model, tmp_path):
+    first = Evaluator(context, splits, store=RunStore(tmp_path), executor=SerialExecutor())
+    judged = first.judge(recipes(model)[2])
+
+    class Nobody(SerialExecutor):
+        def execute(self, plan, context, *, tick=None):
+            assert not plan, "a finished run is never computed again"
+            return iter(())
+
+    again = Evaluator(context, splits, store=RunStore(tmp_path), executor=Nobody()).judge(recipes(model)[2])
+    for mine, other in zip(judged.outcomes, again.outcomes, strict=True):
+        same(mine, other)
+        assert mine.log == other.log
+    lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert all(line["bits_per_byte"] > 0 for line in lines)
+
+
+def test_odd_texts_survive_the_store(tmp_path):
+    written = Written(np.ones(3), np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64), ("", "a\x00b\n", "ü 😀\x00"))
+    RunStore(tmp_path).put("key", Outcome(np.zeros((3, 0)), 1.0, written=written), {})
+    found = RunStore(tmp_path).get("key")
+    assert found.written.texts == written.texts
+
+
+def test_texts_are_written_once_a_row(context, splits, model):
+    judged = Evaluator(context, splits, executor=SerialExecutor()).judge(recipes(model)[0])
+    rows = [row for split, one in zip(splits, judged.outcomes, strict=True) if one.written.texts for row in split.test]
+    assert sorted(rows) == list(range(len(TOYS)))
+
+
+def test_of_plain_texts_nothing_is_written(model):
+    texts = dataclasses.replace(TOYS, task="language_modelling")
+    context = Context(texts, {}, None, language_models={"default": model})
+    splits = repeated_folds(context.labels.tolist(), folds=2, seed=0)
+    judged = Evaluator(context, splits, executor=SerialExecutor()).judge(recipes(model)[0])
+    assert all(one.written.texts is None for one in judged.outcomes)
+
+
+def test_no_held_out_row_stands_in_what_a_run_learns_from(context, splits, model):
+    for split in splits:
+        material = context.material(Run(recipes(model)[1], split.train, split.test, 0))
+        held_out = {TOYS.examples[row] for row in split.test}
+        assert not held_out & set(material.examples)
+        assert material.texts == [example.prompt for example in material.examples]
+
+
+def test_the_key_of_a_run_tells_whether_it_wrote(context, splits, model):
+    run = Run(recipes(model)[0], splits[0].train, splits[0].test, 0)
+    assert context.key(run) != context.key(dataclasses.replace(run, write=True))
+
+
+def written(costs, size=10):
+    costs = np.asarray(costs, dtype=np.float64)
+    sizes = np.full(len(costs), size, dtype=np.int64)
+    return Written(costs, sizes, sizes)
+
+
+def out_of_fold(*costs, size=10):
+    rows = np.arange(sum(map(len, costs)))
+    held_out = tuple(np.split(rows, np.cumsum([len(part) for part in costs])[:-1]))
+    probs = tuple(np.zeros((len(part), 0)) for part in costs)
+    return OutOfFold(np.zeros(len(rows), dtype=np.int64), held_out, probs, None, tuple(written(c, size) for c in costs))
+
+
+def test_row_scores_are_minus_bits_per_byte():
+    costs = [[1.0, 2.0], [3.0, 6.0]]
+    oof = out_of_fold(*costs)
+    assert np.concatenate(oof.row_scores).mean() == pytest.approx(-12 / (40 * np.log(2)))
+    assert bits_per_byte(written([1.0, 2.0])) == pytest.approx(3 / (20 * np.log(2)))
+
+
+def noisy(level, seed=0, rows=60, folds=3):
+    rng = np.random.default_rng(seed)
+    return np.split(level + rng.normal(0, 0.3, rows), folds)
+
+
+def test_the_simplest_within_one_error_wins_and_prompts_only_where_they_are_best():
+    candidates = [
+        Candidate("zero_shot", out_of_fold(*noisy(20.0, 1))),
+        Candidate("lora", out_of_fold(*noisy(10.0, 2))),
+        Candidate("full", out_of_fold(*noisy(10.0, 3))),
+    ]
+    assert choose(candidates, 60.0)[0] == 1, "full is no better: the simpler one"
+    assert choose_within(candidates, 60.0, candidates[0].oof.held_out[0]) == 1
+    worse = [Candidate("zero_shot", out_of_fold(*noisy(9.0, 1))), *candidates[1:]]
+    assert choose(worse, 60.0)[0] == 0
+
+
+def test_of_one_method_the_best_length_is_taken():
+    scores = [[-part for part in noisy(level, 4)] for level in (20.0, 12.0, 11.9, 12.4)]
+    held_out = out_of_fold(*noisy(1.0)).held_out
+    assert simplest(scores, ["zero_shot", "lora", "lora", "lora"], held_out, None) == 2
+
+
+def rung(epochs, level):
+    recipe = Recipe(LoRAWriter(epochs=epochs))
+    return Rung(recipe, None if level is None else Judged(recipe, (), out_of_fold([level] * 3, [level] * 3)))
+
+
+def search(levels, first=6.0):
+    """The lengths that are tried where `levels` says what each would cost."""
+    tried = [rung(first, levels(first))]
+    while (wanted := longer_or_shorter(tried)) is not None:
+        tried.append(rung(wanted.method.epochs, levels(wanted.method.epochs)))
+        assert len(tried) < 20
+    return [one.recipe.method.epochs for one in tried]
+
+
+def test_epochs_are_doubled_while_the_loss_falls():
+    assert search(lambda epochs: abs(np.log2(epochs / 24))) == [6, 12, 24, 48]
+
+
+def test_epochs_are_halved_where_doubling_raised_the_loss():
+    assert search(lambda epochs: abs(np.log2(epochs / 3))) == [6, 12, 3, 1.5]
+
+
+def test_epochs_stay_within_reason():
+    assert max(search(lambda epochs: 1 / epochs)) <= 64
+    assert min(search(lambda epochs: epochs)) >= 0.5
+
+
+def test_nothing_is_tried_after_a_length_that_was_skipped():
+    assert longer_or_shorter([rung(6.0, None)]) is None
+    assert longer_or_shorter([Rung(Recipe(ZeroShotPrompt()))]) is None
+
+
+def test_the_ladder_holds_prompts_and_each_length_and_scores_the_choosing(context, splits, model):
+    plain = default_rungs(["default"], unlabelled=False, task="generation")
+    assert [one.method.name for one in plain] == ["zero_shot", "few_shot", "lora", "top_layers", "full"]
+    evaluator = Evaluator(context, splits, executor=SerialExecutor())
+    climbed = climb(evaluator, recipes(model))
+    names = [one.recipe.method.name for one in climbed.rungs]
+    assert names[:2] == ["zero_shot", "few_shot"]
+    assert names.count("lora") >= 2
+    assert len(climbed.chosen) == len(splits)
+    assert climbed.beliefs == ()
+    for number, pick in enumerate(climbed.chosen):
+        np.testing.assert_array_equal(
+            climbed.headline.written[number].nll, climbed.rungs[pick].judged.oof.written[number].nll
+        )
