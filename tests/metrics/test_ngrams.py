@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from text_worlds import one_each, sentences, spoiled
 
 from fewtune.metrics.ngrams import bleu, bleu_of, chrf, chrf_of
@@ -13,7 +15,7 @@ from fewtune.metrics.ngrams import bleu, bleu_of, chrf, chrf_of
 def streams(references):
     """As sacrebleu takes them: the first reference of each row, the second, …; None where a row has fewer."""
     most = max(map(len, references))
-    return [[given[place] if place < len(given) else None for given in references] for place in range(most)]
+    return [[row[place] if place < len(row) else None for row in references] for place in range(most)]
 
 
 def public_bleu(outputs, references, **settings):
@@ -27,9 +29,9 @@ def public_chrf(outputs, references, **settings):
 @pytest.fixture(scope="module")
 def corpus():
     rng = np.random.default_rng(0)
-    given = sentences(rng, 120)
-    references = [[text, *spoiled(rng, [text] * int(rng.integers(0, 3)), 0.3)] for text in given]
-    return spoiled(rng, given, 0.25), references
+    texts = sentences(rng, 120)
+    references = [[text, *spoiled(rng, [text] * int(rng.integers(0, 3)), 0.3)] for text in texts]
+    return spoiled(rng, texts, 0.25), references
 
 
 @pytest.mark.parametrize("tokenize", ["13a", "intl", "char", "none"])
@@ -69,12 +71,23 @@ def test_odd_rows_are_as_sacrebleu_has_them(outputs, references):
     assert chrf(outputs, references).value() == pytest.approx(public_chrf(outputs, references), abs=1e-9)
 
 
+TEXT = st.one_of(st.lists(st.sampled_from("abcd"), max_size=9).map(" ".join), st.text(max_size=12))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(TEXT, st.lists(TEXT, min_size=1, max_size=3)), min_size=1, max_size=4))
+def test_any_texts_are_as_sacrebleu_has_them(rows):
+    outputs, references = [output for output, _ in rows], [list(row) for _, row in rows]
+    assert bleu(outputs, references).value() == pytest.approx(public_bleu(outputs, references), abs=1e-9)
+    assert chrf(outputs, references).value() == pytest.approx(public_chrf(outputs, references), abs=1e-9)
+
+
 def test_every_draw_is_what_sacrebleu_gives_for_its_rows(corpus):
     outputs, references = corpus
     rng = np.random.default_rng(1)
     for count, public in ((bleu, public_bleu), (chrf, public_chrf)):
         stats_NF = count(outputs, references).stats_NF
-        picked_DN = rng.integers(0, len(outputs), (20, len(outputs)))
+        picked_DN = rng.integers(0, len(outputs), (8, len(outputs)))
         scores_D = count(outputs, references).combine(stats_NF[picked_DN].sum(axis=1))
         for score, picked in zip(scores_D, picked_DN, strict=True):
             expected = public([outputs[row] for row in picked], [references[row] for row in picked])
@@ -114,9 +127,9 @@ def test_signatures_are_the_librarys():
 
 def test_extremes_are_the_floor_and_the_ceiling():
     rng = np.random.default_rng(2)
-    given = sentences(rng, 30)
+    texts = sentences(rng, 30)
     for count in (bleu, chrf):
-        score = count(spoiled(rng, given, 0.4), one_each(given))
+        score = count(spoiled(rng, texts, 0.4), one_each(texts))
         low_F, high_F = score.extremes(score.stats_NF.mean(axis=0))
         assert float(score.combine(low_F)) == 0.0
         assert float(score.combine(high_F)) == pytest.approx(100.0)

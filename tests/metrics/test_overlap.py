@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from text_worlds import sentences, spoiled
 
@@ -15,20 +17,31 @@ LIBRARY = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 
 def library(outputs, references, stem=False):
     scorer = RougeScorer(list(LIBRARY.values()), use_stemmer=stem)
-    rows = [scorer.score_multi(given, output) for output, given in zip(outputs, references, strict=True)]
+    rows = [scorer.score_multi(refs, output) for output, refs in zip(outputs, references, strict=True)]
     return {ours: [row[theirs].fmeasure for row in rows] for ours, theirs in LIBRARY.items()}
 
 
 @pytest.mark.parametrize("stem", [False, True])
 def test_rouge_is_rouge_scores_row_by_row(stem):
     rng = np.random.default_rng(0)
-    given = [*sentences(rng, 60), "Running runners ran, didn't they?", "Ünïcode text 42", "", "one"]
-    references = [[text, *spoiled(rng, [text] * int(rng.integers(0, 3)), 0.4)] for text in given]
-    outputs = [*spoiled(rng, given[:-4], 0.3), "A runner runs; they did not.", "unicode text 42", "words", ""]
+    texts = [*sentences(rng, 60), "Running runners ran, didn't they?", "Ünïcode text 42", "", "one"]
+    references = [[text, *spoiled(rng, [text] * int(rng.integers(0, 3)), 0.4)] for text in texts]
+    outputs = [*spoiled(rng, texts[:-4], 0.3), "A runner runs; they did not.", "unicode text 42", "words", ""]
     expected = library(outputs, references, stem)
     for name, found in rouge(outputs, references, stem=stem).items():
         assert found.values_N() == pytest.approx(expected[name], abs=1e-12)
         assert found.value() == pytest.approx(np.mean(expected[name]), abs=1e-12)
+
+
+TEXT = st.one_of(st.lists(st.sampled_from("abcd"), max_size=9).map(" ".join), st.text(max_size=12))
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXT, st.lists(TEXT, min_size=1, max_size=3))
+def test_any_texts_are_as_rouge_score_has_them(output, references):
+    expected = library([output], [references])
+    for name, found in rouge([output], [references]).items():
+        assert found.value() == pytest.approx(expected[name][0], abs=1e-12)
 
 
 def test_rouge_by_hand():

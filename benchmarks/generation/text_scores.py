@@ -1,0 +1,186 @@
+"""Do the intervals and tests of text scores keep their word on real text, and does the slot error rate find errors?
+
+- **Coverage**: a system that answers with the completion of the nearest training prompt (TF-IDF) is scored on all test
+  rows; that is the truth. Then on draws of 20 to 200 of them: how often does the interval at 95 % hold it?
+- **False alarms and power**: systems that know random halves of the training rows are equally good by construction, so
+  whatever is told apart is chance; one that knows a twentieth is worse. Of 600 training rows, at half the trials.
+- **Slot errors**: values cut, doubled and exchanged in references of rnnlg_restaurant, and references as they are.
+- **Time**: all scores of 1,000 rows with 2,000 draws.
+
+    python benchmarks/generation/text_scores.py [DATA] [--trials 200] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fewtune.metrics import Answers, compare_all, score_all
+from fewtune.metrics.corpus import RowStatistics
+from fewtune.metrics.representation import parse
+from fewtune.metrics.resampling import Resampling, corpus_intervals
+from fewtune.metrics.slots import SlotCounter, sayable
+from fewtune.report.result import hardware, versions
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared" / "data" / "generation"
+SETS = {"rnnlg_restaurant": "test", "nl2bash": "test", "gsm8k": "test"}
+SCORES = ["bleu", "chrf", "rouge_l", "exact_match", "token_f1", "slot_error"]
+FAST = {"draws": 500, "swaps": 500}
+
+
+def rows_of(folder: Path, part: str) -> list[dict[str, str]]:
+    """Prompt and completion of each row."""
+    lines = (folder / f"{part}.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def nearest(training: list[dict[str, str]], test: list[dict[str, str]]) -> list[str]:
+    """The completion of the training prompt most like each test prompt."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), min_df=1)
+    known = vectors.fit_transform([row["prompt"] for row in training])
+    asked = vectors.transform([row["prompt"] for row in test])
+    return [training[int(place)]["completion"] for place in np.asarray((asked @ known.T).argmax(axis=1)).ravel()]
+
+
+def answers_of(outputs: list[str], test: list[dict[str, str]]) -> Answers:
+    """As rows: one reference each."""
+    return Answers.of(outputs, [row["completion"] for row in test], prompts=[row["prompt"] for row in test])
+
+
+def some(score: RowStatistics, rows: np.ndarray) -> RowStatistics:
+    """The score of some rows."""
+    kept = score.stats_NF[rows]
+    return RowStatistics(score.name, kept, score.combine, score.higher_is_better, score.bounds, score.extremes)
+
+
+def coverage(training: list[dict[str, str]], test: list[dict[str, str]], trials: int) -> list[dict[str, object]]:
+    """How often intervals from a few rows hold the score of all of them."""
+    found = score_all(answers_of(nearest(training, test), test), scores=SCORES, draws=10).statistics
+    rng, lines = np.random.default_rng(0), []
+    for rows in (20, 50, 100, 200):
+        held = dict.fromkeys(found, 0)
+        width = dict.fromkeys(found, 0.0)
+        for trial in range(trials):
+            # With replacement: the test rows stand for a population.
+            picked = rng.integers(0, len(test), rows)
+            drawn = [some(score, picked) for score in found.values()]
+            for name, interval in corpus_intervals(drawn, Resampling.of(rows, draws=500, seed=trial)).items():
+                held[name] += interval.low <= found[name].value() <= interval.high
+                width[name] += interval.width
+        lines += [
+            {"rows": rows, "score": n, "truth": found[n].value(), "held": held[n] / trials, "width": width[n] / trials}
+            for n in found
+        ]
+    return lines
+
+
+def alarms(training: list[dict[str, str]], test: list[dict[str, str]], trials: int) -> list[dict[str, object]]:
+    """How often equal systems are told apart, and unequal ones."""
+    rng, lines = random.Random(0), []
+    for rows in (30, 100):
+        counts = {kind: dict.fromkeys(SCORES, 0) for kind in ("equal", "better", "worse")}
+        for trial in range(trials):
+            asked = rng.sample(test, rows)
+            shuffled = rng.sample(training, len(training))
+            half = len(shuffled) // 2
+            few = shuffled[half : half + max(5, len(training) // 20)]
+            known = [shuffled[:half], shuffled[half:], few]
+            full, other, poor = (
+                score_all(answers_of(nearest(part, asked), asked), scores=SCORES, draws=10) for part in known
+            )
+            for name, comparison in compare_all(full, other, seed=trial, **FAST).items():
+                counts["equal"][name] += comparison.verdict != "cannot be told apart"
+            for name, comparison in compare_all(full, poor, seed=trial, **FAST).items():
+                if comparison.verdict in counts:
+                    counts[comparison.verdict][name] += 1
+        lines += [
+            {
+                "rows": rows,
+                "score": name,
+                "equal_told_apart": counts["equal"][name] / trials,
+                "poorer_told": counts["better"][name] / trials,
+                "poorer_told_wrongly": counts["worse"][name] / trials,
+            }
+            for name in SCORES
+        ]
+    return lines
+
+
+def slot_errors(folder: Path) -> dict[str, object]:
+    """Planted errors found, and what is said of references as they are."""
+    rng, found = random.Random(0), {"cut": [0, 0], "doubled": [0, 0], "exchanged": [0, 0]}
+    training = rows_of(folder, "train")
+    counter = SlotCounter.of(
+        [parse(row["prompt"]) or () for row in training], [[row["completion"]] for row in training]
+    )
+    clean, slots_seen, errors = 0, 0, 0
+    values = sorted({" ".join(words) for words in counter.known})
+    for row in rows_of(folder, "test"):
+        slots = parse(row["prompt"]) or ()
+        before = counter.count(slots, row["completion"])
+        clean, slots_seen, errors = clean + (not before.errors), slots_seen + before.slots, errors + before.errors
+        said = [slot.wordings[0] for slot in slots if sayable(slot) and slot.wordings[0] in row["completion"]]
+        if before.errors or not said:
+            continue
+        value = rng.choice(said)
+        other = rng.choice([one for one in values if one not in row["completion"]])
+        spoiled = {
+            "cut": (row["completion"].replace(value, ""), "missing"),
+            "doubled": (f"{row['completion']} {value}", "repeated"),
+            "exchanged": (row["completion"].replace(value, other), "added"),
+        }
+        for kind, (text, part) in spoiled.items():
+            found[kind][0] += bool(getattr(counter.count(slots, text), part))
+            found[kind][1] += 1
+    return {
+        "references": {"rows": len(rows_of(folder, "test")), "without_error": clean, "rate": errors / slots_seen},
+        "planted": {kind: {"found": hits, "of": tried} for kind, (hits, tried) in found.items()},
+    }
+
+
+def seconds(training: list[dict[str, str]], test: list[dict[str, str]]) -> dict[str, float]:
+    """Of scoring and of comparing 1,000 rows."""
+    asked = test[:1000]
+    answers = [answers_of(nearest(part, asked), asked) for part in (training, training[::2])]
+    score_all(answers[0], draws=10)  # libraries are loaded once
+    start = time.perf_counter()
+    scored = [score_all(one) for one in answers]
+    middle = time.perf_counter()
+    compare_all(*scored)
+    return {"rows": len(asked), "score": (middle - start) / 2, "compare": time.perf_counter() - middle}
+
+
+def main() -> int:
+    """Run and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=HERE / "text_scores.json")
+    given = parser.parse_args()
+    if not given.data.exists():
+        print(f"skipped: there is no {given.data}")
+        return 0
+    told: dict[str, object] = {"versions": versions(), "hardware": hardware(), "trials": given.trials}
+    for name, part in SETS.items():
+        training, test = rows_of(given.data / name, "train"), rows_of(given.data / name, part)
+        told[name] = {"coverage": coverage(training, test, given.trials)}
+        print(name, "coverage done", flush=True)
+        told[name]["alarms"] = alarms(training[:600], test, given.trials // 2)
+        print(name, "alarms done", flush=True)
+        if name == "rnnlg_restaurant":
+            told[name] |= {"slot_errors": slot_errors(given.data / name), "seconds": seconds(training, test)}
+    given.out.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
