@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 12
 """Prompts shown with what was written for them."""
+UNSURE = "These rows cannot tell whether tuning bought anything. "
 LADDER_DRAWS, HEADLINE_DRAWS = 300, 1000
 PROMPTED = ("zero_shot", "few_shot")
 """What a tuned model is held against: the same model, asked without examples and with them."""
@@ -339,7 +340,8 @@ def _sentence(result: dict[str, Any], found: dict[str, Any]) -> str:
             parts.append(f"{one['difference']:.3f} fewer than {prompted}")
         else:
             parts.append(f"against {prompted}: {one['verdict']}")
-    return f"{winning['title']}: {told} for rows like these, {'; '.join(parts)}.{_text_clause(result)}"
+    unsure = "" if any(found[key]["verdict"] == BETTER for key in found) else UNSURE
+    return f"{unsure}{winning['title']}: {told} for rows like these, {'; '.join(parts)}.{_text_clause(result)}"
 
 
 def _text_clause(result: dict[str, Any]) -> str:
