@@ -56,6 +56,7 @@ def render(
         tokens=last["tokens"],
         available=sum(map(len, rows.values())),
         rows=_scores(evaluation),
+        most_bytes=evaluation["most_bytes_of_a_book"],
         under=evaluation["held_out_books"]["starter_under_best_ngram"],
         curve=[line for line in log if "validation_loss" in line][:: max(1, len(log) // 120)],
         samples=evaluation["samples"],

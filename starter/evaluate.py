@@ -1,6 +1,6 @@
 """Bits per byte of the starter beside a modified-Kneser-Ney 5-gram's, on the same held-out text, over the same tokens.
 
-    python starter/evaluate.py [--build starter/build]
+    python starter/evaluate.py [--build starter/build] [--book-bytes 60000] [--ngram-only]
 
 Written: evaluation.json, with each held-out book, the completions of held-out rows after their prompts, a short text of
 our own (own_text.txt, which the tests score again), and what the starter writes greedily after a few openings.
@@ -31,7 +31,7 @@ from tokenizer import ASSISTANT, BOS, END, USER, render
 MODEL = ROOT / "fewtune_starter" / "model"
 NGRAMS: dict[str, set[str] | None] = {"ngram": None, "ngram_children_only": {"children"}}
 """The sources each 5-gram learns from; None: all."""
-ROWS = 400
+ROWS = 150
 """Held-out rows scored of each source."""
 OPENINGS = (
     "Once upon a time there was a little girl who lived",
@@ -67,9 +67,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--out", type=Path, default=ROOT / "evaluation.json")
     parser.add_argument("--ngram-only", action="store_true", help="score by the 5-grams and keep that for later")
+    parser.add_argument(
+        "--book-bytes", type=int, help="score no more than the beginning of each book, for a busy machine"
+    )
     given = parser.parse_args()
     tokenizer = _tokenizer(given.build / "model")
-    texts = held_out_texts(given.build / "corpus" / "test.jsonl", tokenizer)
+    texts = held_out_texts(given.build / "corpus" / "test.jsonl", tokenizer, given.book_bytes)
     began = time.monotonic()
     bits = {
         name: _kept(given.build, name, lambda sources=sources: _ngram(given.build, len(tokenizer), sources), texts)
@@ -83,6 +86,7 @@ def main() -> None:
         "measure": "bits per byte, the end of a text counted, over the same tokens for every model",
         "ngram": {"order": ORDER, "smoothing": "modified Kneser-Ney, interpolated (Chen & Goodman 1998)"},
         "starter": {"context": 512, "stride": STRIDE, "arithmetic": "bf16"},
+        "most_bytes_of_a_book": given.book_bytes,
         **tables(texts, bits),
         "samples": {opening: generate(model, tokenizer, BOS + opening) for opening in OPENINGS},
         "answers": {p: generate(model, tokenizer, f"{BOS}{USER}{p}{END}{ASSISTANT}") for p in PROMPTS},
@@ -93,16 +97,23 @@ def main() -> None:
     print(json.dumps(result["held_out_books"], indent=1))
 
 
-def held_out_texts(file: Path, tokenizer: Any) -> list[Text]:
-    """The held-out books, the first ROWS held-out rows of each source, our own text."""
+def held_out_texts(file: Path, tokenizer: Any, book_bytes: int | None = None) -> list[Text]:
+    """The held-out books or their beginnings, the first ROWS held-out rows of each source, our own text."""
     documents = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
     rows = [[d for d in documents if d["source"] == source][:ROWS] for source in ("t0", "dolly")]
     own = (ROOT / "own_text.txt").read_text(encoding="utf-8").strip()
     return [
-        *(whole("books", d["title"], d["text"], tokenizer) for d in documents if "text" in d),
+        *(whole("books", d["title"], beginning(d["text"], book_bytes), tokenizer) for d in documents if "text" in d),
         *(completion(row, tokenizer) for of_source in rows for row in of_source),
         whole("own_text", "own_text", own, tokenizer),
     ]
+
+
+def beginning(text: str, size: int | None) -> str:
+    """The text's first paragraphs, as many as fit into so many bytes; all of it for None."""
+    if size is None or len(text.encode()) <= size:
+        return text
+    return text.encode()[:size].decode(errors="ignore").rpartition("\n\n")[0]
 
 
 def whole(group: str, name: str, text: str, tokenizer: Any) -> Text:

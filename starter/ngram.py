@@ -101,7 +101,7 @@ def _level(keys_G: Ints, counts_G: Ints, vocabulary: int, contexts: int) -> Leve
     discounts = chen_goodman(counts_G)
     discount_G = discounts[np.minimum(counts_G, 3)]
     context_G = keys_G // vocabulary
-    total_C = np.bincount(context_G, weights=counts_G, minlength=contexts)
+    total_C: Floats = np.bincount(context_G, weights=counts_G, minlength=contexts).astype(np.float64)
     removed_C = np.bincount(context_G, weights=discount_G, minlength=contexts)
     handed_down_C = np.divide(removed_C, total_C, out=np.ones_like(removed_C), where=total_C > 0)
     return Level(keys_G, counts_G - discount_G, total_C, handed_down_C)

@@ -67,6 +67,13 @@ def test_a_book_is_scored_with_its_end():
     assert evaluate.score([book], one_bit_a_token) == [5.0]
 
 
+def test_the_beginning_of_a_book_ends_with_a_paragraph():
+    book = "One é.\n\nTwo.\n\nThree."
+    assert evaluate.beginning(book, None) == evaluate.beginning(book, 100) == book
+    assert evaluate.beginning(book, 16) == "One é.\n\nTwo."
+    assert evaluate.beginning(book, 5) == ""
+
+
 def test_of_a_row_the_completion_and_its_end_alone_are_scored():
     row = evaluate.completion({"source": "t0", "prompt": "a long prompt", "completion": "yes"}, Words())
     assert (row.scored, row.bytes) == (4, 3)
