@@ -125,7 +125,7 @@ def attend_back(grad_SHW: torch.Tensor, kept: Sequence[torch.Tensor | None], pla
     grouping = plan.grouping
     grad_NHW = grad_SHW.new_zeros(len(grouping.there), *grad_SHW.shape[1:])  # places beyond a text's end have none
     grad_NHW.index_copy_(0, grouping.back[: grouping.tokens], grad_SHW[: grouping.tokens])
-    grad_N3HW = torch.empty_like(grad_NHW).unsqueeze(1).repeat(1, 3, 1, 1)
+    grad_N3HW = grad_NHW.new_empty(len(grad_NHW), 3, *grad_NHW.shape[1:])
     parts = iter(kept)
     for span in grouping.spans:
         query_ZTW, key_ZTW, value_ZTW, weights_ZTT, factors_ZTT = (next(parts) for _ in range(5))

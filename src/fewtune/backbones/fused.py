@@ -145,7 +145,7 @@ class _Product:
             weight_OI, bias_O = self.weights(run, states_SI.dtype)
             torch.addmm(bias_O, states_SI[tokens], weight_OI.T, out=answer_SO[tokens])
             kept.append(weight_OI)
-        for adapter, part_SO in zip(self.adapters, torch.split(answer_SO, self.sizes, 1), strict=True):
+        for adapter, part_SO in zip(self.adapters, _columns(answer_SO, self.sizes), strict=True):
             if adapter is not None:
                 kept += _adapt(adapter, states_SI, part_SO, layout)
         return answer_SO, kept
@@ -164,7 +164,7 @@ class _Product:
             if self.moves:
                 self._weights_back(run, grad_SO[tokens], states_SI[tokens], grads)
         places = iter(grads[len(grads) - 2 * sum(adapter is not None for adapter in self.adapters) :])
-        for adapter, part_SO in zip(self.adapters, torch.split(grad_SO, self.sizes, 1), strict=True):
+        for adapter, part_SO in zip(self.adapters, _columns(grad_SO, self.sizes), strict=True):
             if adapter is not None:
                 _adapt_back(adapter, part_SO, grad_SI, (next(places), next(places)), kept, layout)
         return grad_SI, grads
@@ -179,6 +179,11 @@ class _Product:
         for place, pair in enumerate(zip(weights, biases, strict=True)):
             for grad, found, axes in zip(grads[2 * place :], pair, (2, 1), strict=False):
                 _of(run, grad, axes).copy_(found)
+
+
+def _columns(all_SO: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+    """[S, O] of each layer."""
+    return (all_SO,) if len(sizes) == 1 else torch.split_with_sizes(all_SO, list(sizes), 1)
 
 
 def _of(run: int, tensor: torch.Tensor, axes: int) -> torch.Tensor:

@@ -113,9 +113,11 @@ class Course:
         return False
 
     def _stuck(self) -> bool:
-        chance = self.tunable.chance_loss()
         judged_at = max(10, 2 * round(self.method.warmup_share * self.total))
-        if chance is None or self.step != judged_at or judged_at >= self.total:
+        if self.step != judged_at or judged_at >= self.total:
+            return False
+        chance = self.tunable.chance_loss()
+        if chance is None:
             return False
         return float(np.mean(self.log.train_loss[-max(5, judged_at // 2) :])) > CHANCE_MARGIN * chance
 
