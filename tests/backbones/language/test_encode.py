@@ -277,3 +277,43 @@ def test_a_template_with_no_room_left_is_said(writer):
     model = writer("llama", "byte_level", context=24)
     with pytest.raises(DataError, match=r"row 3.*template alone is \d+ tokens"):
         model.encode_prompt(Example("red", row=3), Template("alpaca"), room=12)
+
+
+@pytest.mark.parametrize("layout", NAMES)
+@pytest.mark.parametrize("kind", ["byte_level", "byte_fallback"])
+def test_control_tokens_in_a_persons_text_are_letters(writer, kind, layout):
+    """`</s>` or `<|end|>` in a ticket ends nothing, wherever it stands; the template's own still do."""
+    model = writer("llama", kind, CHAT)
+    end = {"byte_level": "<|end|>", "byte_fallback": "</s>"}[kind]
+    row = Example(f"{end}red{end} 😀", completion=f"one {end}{end} two")
+    harmless = Example("red 😀", completion="one two")
+    found, clean = model.encode(row, Template(layout)), model.encode(harmless, Template(layout))
+    number = model.tokenizer.convert_tokens_to_ids(end)
+    assert found.ids.count(number) == clean.ids.count(number)
+    prompt = model.encode_prompt(row, Template(layout))
+    assert found.ids[: len(prompt.ids)] == prompt.ids
+    assert found.counted == tuple(place >= len(prompt.ids) for place in range(len(found.ids)))
+    said = model.decode([one for one, counts in zip(found.ids, found.counted, strict=True) if counts])
+    assert row.completion in said
+    assert found.bytes == len(row.completion)
+
+
+def test_control_tokens_in_conversations_plain_texts_and_seq2seq(writer):
+    model = writer("llama", "byte_level", CHAT)
+    talk = (Message("user", "a<|end|>b"), Message("assistant", "c<|end|>"), *TALK[2:])
+    found = model.encode(Example("green", completion="two", messages=talk), Template("chat"))
+    assert counted(model, found).count("<|end|>") == 2
+    assert found.bytes == len("c<|end|>") + len("two")
+    text = model.encode(Example("red <|end|> green"))
+    assert model.tokenizer.convert_tokens_to_ids("<|end|>") not in text.ids
+    assert model.decode(text.ids) == "red <|end|> green"
+    t5 = writer("t5", "byte_level")
+    pair = t5.encode(Example("red <|endoftext|>", completion="<|endoftext|> one"), Template("plain"))
+    assert t5.end_id not in pair.ids[:-1]
+    assert pair.target.count(t5.end_id) == 1
+
+
+def test_the_separator_of_a_text_of_two_columns_stays_one(writer):
+    model = writer("llama", "word_pieces")
+    ids = model.encode_prompt(Example("red [SEP] green"), Template("plain")).ids
+    assert ids.count(model.tokenizer.sep_token_id) == 1

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from fewtune.backbones.language.control import guarded, shown
 from fewtune.backbones.language.marked import ASSISTANT, Marked, Turns, ending, marked
-from fewtune.backbones.language.pieces import chars_of_first, plain_ids, tokenised
+from fewtune.backbones.language.pieces import chars_of_first, plain_ids, tokenised, with_ends
 from fewtune.data.base import Example, Message
 from fewtune.data.templates import Template, layout_class
 from fewtune.errors import DataError, UsageError
@@ -97,6 +98,7 @@ def encode(
     DataError : an empty answer, an answer that does not fit the context, or a conversation that the chat template
         refuses, with the row and what to do.
     """
+    example = guarded(example, model.tokenizer)
     answer = _answer(example, template)
     if answer is None:
         return _text(example, model, overlong)
@@ -114,12 +116,12 @@ def encode_prompt(example: Example, model: LanguageModel, template: Template, *,
     ------
     DataError : the layout alone leaves no room for an answer, or refuses the conversation.
     """
-    layout = layout_class(template.layout)()
+    layout, example = layout_class(template.layout)(), guarded(example, model.tokenizer)
 
     def ids_of(said: Sequence[Message]) -> list[int]:
         text = layout.prompt(said, model.tokenizer)
         if model.kind == "seq2seq":
-            return list(model.tokenizer(text, verbose=False)["input_ids"])
+            return with_ends(text, model.tokenizer)
         return _opened(plain_ids(text, model.tokenizer), model, template)
 
     most = model.context if model.kind == "seq2seq" else model.context - room
@@ -175,7 +177,7 @@ def _conversation(
     lost = max(0, len(ids) - model.context)
     if lost and (overlong == "error" or not any(counted[: model.context])):
         raise _too_long(example, sum(counted), model.context, around=len(ids) - sum(counted))
-    size = _bytes(said if turns == "all" and found.all_found else (), answer)
+    size = _bytes(said if turns == "all" and found.all_found else (), answer, model)
     kept = slice(None, model.context)
     return Encoded(
         tuple(ids[kept]), tuple(counted[kept]), (), size, example.row, cut, lost, found.all_found or turns == "last"
@@ -187,22 +189,26 @@ def _start(model: LanguageModel) -> tuple[int, ...]:
     return () if model.start_id is None else (model.start_id,)
 
 
-def _bytes(said: Sequence[Message], answer: str) -> int:
+def _bytes(said: Sequence[Message], answer: str, model: LanguageModel) -> int:
     told = [turn.content for turn in said if turn.role == ASSISTANT]
-    return sum(len(text.encode("utf-8", "replace")) for text in (*told, answer))
+    return sum(_size(text, model) for text in (*told, answer))
+
+
+def _size(text: str, model: LanguageModel) -> int:
+    return len(shown(text, model.tokenizer).encode("utf-8", "replace"))
 
 
 def _pair(example: Example, answer: str, model: LanguageModel, template: Template, overlong: Overlong) -> Encoded:
     """Seq2seq: the prompt is read, the bare answer written."""
     prompt = encode_prompt(example, model, template)
-    target = list(model.tokenizer(text_target=answer, verbose=False)["input_ids"])
+    target = with_ends(answer, model.tokenizer)
     if model.end_id is not None and target[-1:] != [model.end_id]:
         target.append(model.end_id)
     lost = max(0, len(target) - model.context)
     if lost and overlong == "error":
         raise _too_long(example, len(target), model.context)
     kept = tuple(target[: model.context])
-    return Encoded(prompt.ids, prompt.counted, kept, _bytes((), answer), example.row, prompt.cut, lost)
+    return Encoded(prompt.ids, prompt.counted, kept, _size(answer, model), example.row, prompt.cut, lost)
 
 
 def _text(example: Example, model: LanguageModel, overlong: Overlong) -> Encoded:
@@ -221,9 +227,9 @@ def _text(example: Example, model: LanguageModel, overlong: Overlong) -> Encoded
 
 def _windows(example: Example, model: LanguageModel) -> list[Encoded]:
     """The text in pieces of at most the context; each is opened as a text is, the last one ended."""
-    start = list(model.lead or _start(model))
+    start, example = list(model.lead or _start(model)), guarded(example, model.tokenizer)
     ids = [*plain_ids(example.text, model.tokenizer), *([] if model.end_id is None else [model.end_id])]
-    size, total = max(1, model.context - len(start)), len(example.text.encode("utf-8", "replace"))
+    size, total = max(1, model.context - len(start)), _size(example.text, model)
     found = []
     for place in range(0, max(1, len(ids)), size):
         part = ids[place : place + size]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from fewtune.backbones.language.control import HIDDEN, meant
 from fewtune.backbones.language.marked import Marked
 
 ANCHORS = ("\n", ".", "a")
@@ -19,13 +20,44 @@ ANCHORS = ("\n", ".", "a")
 
 def tokenised(marked: Marked, tokenizer: Any) -> tuple[list[int], list[bool]]:
     """[T] token ids without the tokenizer's own special tokens, and which of them count."""
-    whole = _whole(marked, tokenizer) if getattr(tokenizer, "is_fast", False) else None
+    at_once = getattr(tokenizer, "is_fast", False) and not HIDDEN.search(marked.text)
+    whole = _whole(marked, tokenizer) if at_once else None
     return whole if whole is not None else _in_pieces(marked, tokenizer)
 
 
 def plain_ids(text: str, tokenizer: Any) -> list[int]:
-    """Tokens of a text at the beginning of what is read."""
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
+    """Tokens of a text at the beginning of what is read, what was hidden in it spelled out."""
+    if not text:
+        return []
+    ids: list[int] = []
+    for number, part in enumerate(HIDDEN.split(text)):
+        if number % 2:
+            ids += _spelled(meant(part, tokenizer), tokenizer)
+        elif part and ids:
+            ids += continued(part, tokenizer)
+        elif part:
+            ids += tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def _spelled(token: str, tokenizer: Any) -> list[int]:
+    """Tokens of the letters of a control token."""
+    before, both = (
+        list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        for text in (ANCHORS[0], ANCHORS[0] + token)
+    )
+    if both[: len(before)] == before:
+        return both[len(before) :]
+    return list(tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+def with_ends(text: str, tokenizer: Any) -> list[int]:
+    """Tokens of a whole text with the special ones the tokenizer puts around it."""
+    if not HIDDEN.search(text):
+        return list(tokenizer(text, verbose=False)["input_ids"])
+    bare, whole = plain_ids("a", tokenizer), list(tokenizer("a")["input_ids"])
+    start = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), 0)
+    return [*whole[:start], *plain_ids(text, tokenizer), *whole[start + len(bare) :]]
 
 
 def _whole(marked: Marked, tokenizer: Any) -> tuple[list[int], list[bool]] | None:
