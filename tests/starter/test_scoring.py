@@ -1,6 +1,6 @@
 import math
 
-import evaluate
+import measure
 import numpy as np
 import pretrain
 import pytest
@@ -52,7 +52,7 @@ class Words:
     """A tokenizer of one token a character, special tokens as one."""
 
     def __call__(self, text, **ignored):
-        for number, special in enumerate(evaluate.__dict__[name] for name in ("BOS", "END", "USER", "ASSISTANT")):
+        for number, special in enumerate(measure.__dict__[name] for name in ("BOS", "END", "USER", "ASSISTANT")):
             text = text.replace(special, chr(number))
         return {"input_ids": [ord(char) for char in text]}
 
@@ -62,35 +62,35 @@ def one_bit_a_token(tokens):
 
 
 def test_a_book_is_scored_with_its_end():
-    book = evaluate.whole("books", "one", "abcd", Words())
+    book = measure.whole("books", "one", "abcd", Words())
     assert (len(book.tokens), book.scored, book.bytes) == (6, 5, 4)
-    assert evaluate.score([book], one_bit_a_token) == [5.0]
+    assert measure.score([book], one_bit_a_token) == [5.0]
 
 
 def test_the_beginning_of_a_book_ends_with_a_paragraph():
     book = "One é.\n\nTwo.\n\nThree."
-    assert evaluate.beginning(book, None) == evaluate.beginning(book, 100) == book
-    assert evaluate.beginning(book, 16) == "One é.\n\nTwo."
-    assert evaluate.beginning(book, 5) == ""
+    assert measure.beginning(book, None) == measure.beginning(book, 100) == book
+    assert measure.beginning(book, 16) == "One é.\n\nTwo."
+    assert measure.beginning(book, 5) == ""
 
 
 def test_of_a_row_the_completion_and_its_end_alone_are_scored():
-    row = evaluate.completion({"source": "t0", "prompt": "a long prompt", "completion": "yes"}, Words())
+    row = measure.completion({"source": "t0", "prompt": "a long prompt", "completion": "yes"}, Words())
     assert (row.scored, row.bytes) == (4, 3)
-    assert evaluate.score([row], one_bit_a_token) == [4.0]
+    assert measure.score([row], one_bit_a_token) == [4.0]
 
 
 def test_books_together_weigh_by_their_bytes_and_the_better_ngram_is_the_bar():
     texts = [
-        evaluate.whole("books", "one", "ab", Words()),
-        evaluate.whole("books", "two", "abcdef", Words()),
-        *(evaluate.completion({"source": s, "prompt": "p", "completion": "cd"}, Words()) for s in ("t0", "dolly")),
-        evaluate.whole("own_text", "own_text", "abc", Words()),
+        measure.whole("books", "one", "ab", Words()),
+        measure.whole("books", "two", "abcdef", Words()),
+        *(measure.completion({"source": s, "prompt": "p", "completion": "cd"}, Words()) for s in ("t0", "dolly")),
+        measure.whole("own_text", "own_text", "abc", Words()),
     ]
     bits = {
         name: [times * text.scored for text in texts] for name, times in (("starter", 1), ("ngram", 2), ("worse", 3))
     }
-    result = evaluate.tables(texts, bits)
+    result = measure.tables(texts, bits)
     assert result["held_out_books"] == {
         "books": 2,
         "bytes": 8,
