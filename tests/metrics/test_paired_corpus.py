@@ -23,14 +23,14 @@ def bleus(rng, rows, rate_a, rate_b):
 @pytest.mark.parametrize("rows", [12, 60])
 def test_equal_systems_are_told_apart_as_seldom_as_promised(rows):
     rng, told, swapped, drawn = np.random.default_rng(rows), [], [], []
-    for trial in range(200):
+    for trial in range(120):
         a, b = bleus(rng, rows, 0.3, 0.3)
         told.append(compare_texts(a, b, seed=trial, **FAST).verdict != "cannot be told apart")
         swapped.append(randomisation_test(a, b, swaps=300, seed=trial) < 0.05)
         drawn.append(paired_bootstrap(a, b, draws=300, seed=trial).p < 0.05)
-    # 5 % of 200 trials, and three standard errors.
-    assert np.mean(told) <= 0.095
-    assert np.mean(swapped) <= 0.095
+    # 5 % of 120 trials, and three standard errors.
+    assert np.mean(told) <= 0.11
+    assert np.mean(swapped) <= 0.11
     # Koehn's test alone is a little too sure of itself on few rows, which is why it does not decide alone.
     assert np.mean(drawn) <= 0.15
 
@@ -97,7 +97,7 @@ def test_how_many_swaps_are_made_does_not_widen_the_interval():
 
 def test_interval_p_and_verdict_always_agree():
     rng = np.random.default_rng(7)
-    for trial in range(150):
+    for trial in range(60):
         a, b = bleus(rng, int(rng.integers(3, 40)), 0.3, float(rng.uniform(0.2, 0.5)))
         found = compare_texts(a, b, seed=trial, **FAST)
         told = found.verdict != "cannot be told apart"
