@@ -77,13 +77,17 @@ def parts() -> dict[str, Callable[[], str]]:
     """Who writes which part."""
     from fewtune.methods.base import TunedMethod
     from fewtune.methods.cross_entropy import CrossEntropyMethod
-    from fewtune.methods.registry import NAMES, method_class
+    from fewtune.methods.generation.tuned import NextTokenMethod
+    from fewtune.methods.registry import NAMES, WRITING_NAMES, method_class
 
     found: dict[str, Callable[[], str]] = {"help": lambda: help_text([])}
     found |= {f"help {name}": partial(help_text, name.split()) for name in commands()}
     shared = {"tuned": TunedMethod, "cross-entropy": CrossEntropyMethod}
     for name, cls in {**shared, **{name: method_class(name) for name in NAMES}}.items():
         found[f"defaults {name}"] = partial(defaults, cls)
+    found["defaults next-token"] = partial(defaults, NextTokenMethod)
+    for name in WRITING_NAMES:
+        found[f"defaults writing {name}"] = partial(defaults, method_class(name, "generation"))
     found["priors"] = priors
     found["columns"] = column_names
     found["result"] = result_format
