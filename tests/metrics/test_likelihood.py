@@ -7,6 +7,7 @@ import pytest
 
 from fewtune.errors import UsageError
 from fewtune.metrics.likelihood import Likelihoods, byte_counts
+from fewtune.metrics.paired_corpus import compare_texts
 
 
 def test_loss_perplexity_and_bits_by_hand():
@@ -41,8 +42,10 @@ def test_an_empty_completion_that_costs_its_end_token_is_fine():
     assert found.bits_per_byte().value() == pytest.approx(4 / math.log(2) / 3)
 
 
-def test_a_hopeless_loss_is_infinite_perplexity_and_no_warning():
-    assert Likelihoods.of([1e6], [1], bytes_N=[4]).perplexity().value() == math.inf
+def test_a_hopeless_loss_is_a_huge_perplexity_that_can_still_be_compared():
+    hopeless = Likelihoods.of([1e6, 2e6], [1, 1], bytes_N=[4, 4]).perplexity()
+    assert 1e300 < hopeless.value() < math.inf
+    assert compare_texts(hopeless, hopeless, draws=50, swaps=50).verdict == "cannot be told apart"
 
 
 @pytest.mark.parametrize(

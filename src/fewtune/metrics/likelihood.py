@@ -99,8 +99,8 @@ def byte_counts(texts: Sequence[str]) -> FloatArray:
 
 
 def _perplexity_of(sums_F: FloatArray) -> FloatArray:
-    with np.errstate(over="ignore"):
-        return np.exp(ratio(sums_F))
+    # e to the 700 is all that fits a number; infinity would leave no difference to compare.
+    return np.exp(np.minimum(ratio(sums_F), 700.0))
 
 
 __all__ = ["Likelihoods", "byte_counts"]
