@@ -41,11 +41,11 @@ def test_losses_are_named(fewtune, tmp_path):
     assert "other columns of 3 of 3 rows" in answer.err
 
 
-def test_a_fit_on_conversations_says_what_to_do(fewtune, chat_file, tmp_path):
+def test_a_fit_on_conversations_that_teach_nothing_says_why(fewtune, chat_file, tmp_path):
     answer = fewtune("fit", chat_file, "--out", tmp_path / "r")
     assert answer.code == 2
-    assert "prompts and what is to be written after them" in answer.err
-    assert "--text prompt --label completion" in answer.err
+    assert "All 6 completions are the same. Check the column of completions (--label COLUMN)." in answer.err
+    assert not (tmp_path / "r").exists()
     assert "Traceback" not in answer.err
 
 
