@@ -75,8 +75,6 @@ def _scores(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [
         ("**held-out children's books**", evaluation["held_out_books"]),
         *((title, row) for title, row in evaluation["books"].items()),
-        ("completions of held-out T0 rows, after their prompts", evaluation["completions"]["t0"]),
-        ("completions of held-out Dolly rows, after their prompts", evaluation["completions"]["dolly"]),
         ("a short text of our own", evaluation["own_text"]),
     ]
 

@@ -6,9 +6,9 @@ FOLDER holds the .xz files named in SOURCES. Written are train.jsonl, validation
 line is one document, {"source", "title", "text"}, or one prompt/completion row, {"source", "prompt", "completion"}.
 
 Held out are whole children's books and whole groups of rows, never pieces: the first eight bytes of the SHA-256 of
-"title|author" (for a row: of the longest line of its prompt, which its sister rows share), taken modulo PARTS, are 0
-for the validation part and 1 for the test part. The paragraphs of held-out books are taken out of the training text
-too, wherever another volume repeats them.
+"title|author" (for a row: of the longest sentence of its prompt, letters and digits alone, which its sister rows share
+whatever template stands around it), taken modulo PARTS, are 0 for the validation part and 1 for the test part. The
+paragraphs of held-out books are taken out of the training text too, wherever another volume repeats them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def part(document: Document) -> str:
     if document["source"] == "children":
         key = f"{document['title']}|{document['author']}"
     elif "prompt" in document:
-        key = max(document["prompt"].splitlines(), key=len, default="")
+        sentences = (re.sub(r"\W+", " ", part).strip().casefold() for part in re.split(r"[.!?\n]", document["prompt"]))
+        key = max(sentences, key=len)
     else:
         return "train"
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % PARTS

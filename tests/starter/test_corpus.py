@@ -124,10 +124,13 @@ def test_a_book_is_always_in_the_same_part_and_about_one_in_twelve_is_held_out()
     assert 70 <= parts.count("validation") <= 130
 
 
-def test_sister_rows_of_one_passage_are_in_one_part():
-    passage = "A passage that several questions are asked about, which is the longest line of each."
-    rows = [{"source": "t0", "prompt": f"{q}\n{passage}", "completion": "x"} for q in ("Who?", "Where?", "Why is it?")]
-    assert len({corpus.part(row) for row in rows}) == 1
+def test_sister_rows_of_one_passage_are_in_one_part_whatever_their_templates():
+    passage = "It rained. The passage that several questions are asked about has one long sentence. End."
+    templates = ("Who?\n{}", 'Given the passage\n\n"{}",\nanswer: Where?', "Context: {} Question: Why is it, then?")
+    for number in range(30):
+        text = passage.replace("several", f"{number} times several")
+        rows = [{"source": "t0", "prompt": each.format(text), "completion": "x"} for each in templates]
+        assert len({corpus.part(row) for row in rows}) == 1
 
 
 def test_other_sources_are_for_training_alone():
