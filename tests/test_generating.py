@@ -86,3 +86,30 @@ def test_a_long_conversation_goes_on(opened):
     chat.said = [Message("user", "red " * 100), Message("assistant", "one " * 100)] * 3
     assert "".join(chat.ask("green")) == chat.said[-1].content
     assert len(chat.said) == 8
+
+
+def test_a_few_shot_fit_puts_its_rows_before_every_prompt(folder, tmp_path):
+    """As its own writer does: written, streamed, chosen and in conversation."""
+    from fewtune.backbones.language.load import load_language_model
+    from fewtune.data.templates import Template
+    from fewtune.methods.generation.few_shot import FewShotPrompt, FewShotWriter
+    from fewtune.recipe import Recipe
+    from fewtune.writer_folder import WritingModel, save_writer
+
+    method, template = FewShotPrompt(shots=2, choose="tfidf"), Template("chat")
+    rows = [Example(f"red {number}", completion=f"one {number}") for number in range(6)]
+    writer = FewShotWriter(load_language_model(folder), template, method, rows, 0)
+    writer.settings = Decoding(7)
+    save_writer(
+        WritingModel(writer, Recipe(method=method, backbone=str(folder), template=template)), tmp_path / "model"
+    )
+    fit = open_model(tmp_path)
+    assert fit.max_new_tokens == 7
+    (asked,) = fit.asked([Example("red 3")])
+    assert [turn.content for turn in asked.messages if turn.role == "assistant"][-1] == "one 3"
+    answer = generate(fit, "red 3")[0]
+    assert answer.text == writer.write([Example("red 3")])[0]
+    assert answer.prompt_tokens > len(fit.model.encode_prompt(Example("red 3"), template).ids)
+    assert answer.tokens <= 7
+    assert "".join(generate_stream(fit, "red 3")) == answer.text
+    assert "".join(Chat(fit).ask("red 3")) == answer.text

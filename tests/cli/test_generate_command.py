@@ -122,6 +122,16 @@ def test_choices_are_scored_and_add_up(fewtune, llama, t5):
     assert plain.out.split("\t")[0] in ("one", "two")
 
 
+def test_a_model_that_knows_nothing_prefers_short_choices_unless_scored_by_the_token(fewtune, llama):
+    long = "The Mill serves Italian food at the riverside."
+    shares = []
+    for options in ([], ["--per-token"]):
+        answer = fewtune("generate", llama, "red", "--choices", f"one,{long}", "--json", *options)
+        shares.append(json.loads(answer.out)[f"p({long})"])
+    assert shares[0] < 1e-6
+    assert shares[1] > 0.1
+
+
 def test_answers_of_a_schema(fewtune, llama, tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps({"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}))
@@ -151,6 +161,7 @@ def test_a_prompt_cut_to_the_context_is_said(fewtune, llama):
         (["--choices", "one"], "two or more"),
         (["--choices", "one,,two"], "none empty"),
         (["--choices", "one,two", "--temperature", "1"], "nothing is drawn"),
+        (["--per-token"], "--choices"),
         (["--choices", "one,two", "--json-schema", "none.json"], "both"),
         (["--json-schema", "none.json"], "no such file"),
         (["--template", "nothing"], "neither a file nor a layout"),

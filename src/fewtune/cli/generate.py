@@ -45,6 +45,9 @@ def generate(
     stop: Stop = None,
     seed: options.Seed = 0,
     choices: Annotated[str | None, typer.Option(help="Answers to choose from, by commas; each is scored.")] = None,
+    per_token: Annotated[
+        bool, typer.Option("--per-token", help="Choices are scored by the token, so that long ones are not at a loss.")
+    ] = False,
     json_schema: Annotated[Path | None, typer.Option(help="Answers are JSON of the schema in this file.")] = None,
     template: options.Template = None,
     system: System = None,
@@ -58,6 +61,8 @@ def generate(
 
     settings = decoding(max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed)
     named = _choices(choices, json_schema, settings)
+    if per_token and not named:
+        raise UsageError("--per-token says how --choices are scored: give them.")
     schema = _schema(json_schema)
     if out is not None:
         refuse_input(out, prompts or [])
@@ -68,7 +73,7 @@ def generate(
     if streamed and len(rows) == 1 and out is None and not as_json and not named:
         show_stream(rows[0], model, settings, schema)
         return
-    columns = answers(rows, model, settings, schema, named)
+    columns = answers(rows, model, settings, schema, named, per_token=per_token)
     if out is not None:
         from fewtune.data.write import write_table
 
@@ -176,6 +181,8 @@ def answers(
     settings: Decoding,
     schema: dict[str, Any] | None,
     choices: list[str],
+    *,
+    per_token: bool = False,
 ) -> dict[str, list[Any]]:
     """Columns of the answer, with a bar on standard error while there are several."""
     from fewtune.cli.screen import screen
@@ -195,7 +202,7 @@ def answers(
                 drawn.advance()
 
         if choices:
-            chosen = choose(model, rows, choices, progress=progress, say=drawn.say)
+            chosen = choose(model, rows, choices, per_token=per_token, progress=progress, say=drawn.say)
             columns["answer"] = [one.text for one in chosen]
             columns["probability"] = [round(one.probabilities[one.text], 6) for one in chosen]
             for name in choices:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from fewtune.backbones.batches import by_length, pad_tokens
 from fewtune.backbones.decoding.write import TOKENS_AT_ONCE, padded_left
-from fewtune.backbones.halving import Halving, Say
 from fewtune.backbones.language.encode import Encoded
 from fewtune.backbones.language.model import LanguageModel
+from fewtune.backbones.portions import Portions, Say
 from fewtune.data.base import Example
 from fewtune.data.templates import Template
 from fewtune.errors import UsageError
@@ -62,10 +62,10 @@ def score(
     lengths = [len(prompt.ids) + longest for prompt in prompts]
     budget = TOKENS_AT_ONCE.get(model.device.type, TOKENS_AT_ONCE["cpu"])
     found_NC = np.zeros((len(prompts), len(choices)))
-    halving = Halving(say)
+    portions = Portions(say)
     for batch in by_length(lengths, token_budget=budget):
         part = [prompts[int(row)] for row in batch]
-        found_NC[batch] = np.stack(halving.map(part, lambda some: list(_batch(some, answers, model))))
+        found_NC[batch] = np.stack(portions.map(part, lambda some: list(_batch(some, answers, model))))
         if progress is not None:
             progress(len(part))
     return found_NC / np.asarray([len(ids) for ids in answers]) if per_token else found_NC

@@ -22,9 +22,9 @@ from fewtune.backbones.decoding.endings import (
     written_text,
 )
 from fewtune.backbones.decoding.settings import Decoding
-from fewtune.backbones.halving import Halving, Say
 from fewtune.backbones.language.encode import Encoded
 from fewtune.backbones.language.model import LanguageModel
+from fewtune.backbones.portions import Portions, Say
 from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example
 from fewtune.data.templates import Template
@@ -77,14 +77,14 @@ def write(
     lengths = [len(prompt.ids) + min(settings.max_new_tokens, model.context) for prompt in prompts]
     budget = TOKENS_AT_ONCE.get(model.device.type, TOKENS_AT_ONCE["cpu"])
     found: dict[int, Written] = {}
-    halving = Halving(say)
+    portions = Portions(say)
     for batch in by_length(lengths, token_budget=budget):
         rows = [int(row) for row in batch]
 
         def work(part: Sequence[int]) -> list[Written]:
             return _batch([prompts[row] for row in part], part, model, template, settings, constraint)
 
-        found.update(zip(rows, halving.map(rows, work), strict=True))
+        found.update(zip(rows, portions.map(rows, work), strict=True))
         if progress is not None:
             progress(len(rows))
     return [found[row] for row in range(len(prompts))]

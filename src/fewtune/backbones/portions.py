@@ -26,7 +26,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
 
 
-class Halving:
+class Portions:
     """Batches as large as memory lets them be.
 
     Parameters

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fewtune.backbones.halving import Halving, out_of_memory
+from fewtune.backbones.portions import Portions, out_of_memory
 
 
 def room_for(rows, seen):
@@ -19,18 +19,18 @@ def room_for(rows, seen):
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 50])
 def test_what_is_mapped_is_the_same_at_every_size(rows):
     said, seen = [], []
-    halving = Halving(said.append)
-    assert halving.map(range(20), room_for(rows, seen)) == [2 * one for one in range(20)]
+    portions = Portions(said.append)
+    assert portions.map(range(20), room_for(rows, seen)) == [2 * one for one in range(20)]
     assert len(said) == (rows < 20)
     before = len(seen)
-    halving.map(range(20), room_for(rows, seen))
+    portions.map(range(20), room_for(rows, seen))
     assert all(size <= rows for size in seen[before:]), "what fitted is remembered"
     assert len(said) == (rows < 20), "said once"
 
 
 def test_one_row_that_does_not_fit_is_the_callers():
     with pytest.raises(torch.OutOfMemoryError):
-        Halving(lambda said: None).map(range(4), room_for(0, []))
+        Portions(lambda said: None).map(range(4), room_for(0, []))
 
 
 def test_other_errors_are_not_swallowed():
@@ -38,7 +38,7 @@ def test_other_errors_are_not_swallowed():
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        Halving().map(range(4), work)
+        Portions().map(range(4), work)
 
 
 def test_which_errors_mean_memory():
@@ -68,7 +68,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(rows):
         return float(loss.detach())
 
     said = []
-    loss = Halving(said.append).accumulate(range(8), backward, restart=model.zero_grad)
+    loss = Portions(said.append).accumulate(range(8), backward, restart=model.zero_grad)
     assert loss == pytest.approx(wanted_loss)
     torch.testing.assert_close(model.weight.grad, wanted)
     assert len(said) == (rows < 8)
