@@ -24,6 +24,7 @@ from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
 from fewtune.report.written import build_written
 from fewtune.study.budget import Budget, parse
+from fewtune.study.changes import change_of, changed
 from fewtune.study.evaluator import Evaluator
 from fewtune.study.ladder import ALWAYS, ALWAYS_WRITING, Climb, climb, default_rungs
 from fewtune.study.learning_curve import Curve, learning_curve
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
     from fewtune.backbones.language.model import LanguageModel
     from fewtune.tune.executors.base import Executor
+
+
+FEW_TO_CLASSIFY, FEW_TO_WRITE = 500, 100
+"""Below so many rows the folds are dealt twice. A loss says more a row than a class that is right or wrong, and a run
+that writes costs more."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,7 @@ def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
         # What the recipe states is what is used: the model's own chat template is named in it.
         template = model.settle(None if settings.template == PLAIN else settings.template)
         found.append(replace(recipe, template=template))
+    found = changed(found, [change_of(said, settings.task) for said in settings.changes])
     if context.dataset.task == "language_modelling":
         found = [recipe for recipe in found if recipe.method.name != "few_shot"]
     wanted = {*(settings.methods or (one.method.name for one in found)), *ALWAYS_WRITING}
@@ -250,6 +257,7 @@ def rungs(settings: Settings, context: Context) -> list[Recipe]:
     """The recipes to judge, simplest first."""
     plain = default_rungs(settings.backbones, unlabelled=bool(context.unlabelled))
     found = [replace(recipe, template=settings.template) for recipe in plain]
+    found = changed(found, [change_of(said, settings.task) for said in settings.changes])
     if settings.methods is None:
         return found
     wanted = {*settings.methods, *ALWAYS}
@@ -266,7 +274,8 @@ def choose_splits(context: Context, settings: Settings) -> list[Split]:
         return given
     rows = len(context.dataset)
     folds = settings.folds or 5
-    repeats = settings.repeats or (2 if rows < 500 else 1)
+    few = FEW_TO_WRITE if context.writes else FEW_TO_CLASSIFY
+    repeats = settings.repeats or (2 if rows < few else 1)
     labels: list[int] = context.labels.tolist()
     return repeated_folds(labels, context.groups, folds=folds, repeats=repeats, seed=settings.seed)
 

@@ -27,6 +27,8 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         `default` (the starter, from fewtune-starter), a Hugging Face folder, or a Hub name; causal or seq2seq.
     methods : list of method names, or None
         Of zero_shot, few_shot, lora, top_layers, full; None for all. Both prompts are always judged.
+    changes : list of str
+        Settings in place of defaults, like `"lora.rank=64"`, `"lora.neftune=5"`.
     budget : str, seconds or None
         Time to spend, like `"15m"`; None for no limit.
     folds, repeats : int or None
@@ -62,6 +64,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         backbone: str | Path | Sequence[str | Path] = "default",
         *,
         methods: Sequence[str] | None = None,
+        changes: Sequence[str] = (),
         budget: str | float | None = None,
         folds: int | None = None,
         repeats: int | None = None,
@@ -74,6 +77,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.backbone = backbone
         self.methods = methods
+        self.changes = changes
         self.budget = budget
         self.folds = folds
         self.repeats = repeats
@@ -121,6 +125,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
             seed=seed_of(self.random_state),
             out=None if self.out is None else Path(self.out),
             task=dataset.task,
+            changes=tuple(self.changes),
             started=time.perf_counter(),
         )
         self.fit_: Fit = fit(dataset, settings, progress=self.progress)

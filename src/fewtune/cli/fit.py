@@ -26,11 +26,14 @@ DEFAULT_BUDGET = "15m"
 # Options of this command alone.
 Test = Annotated[str | None, typer.Option(help="Labelled file, read once, at the very end.")]
 Backbones = Annotated[
-    list[str] | None, typer.Option(help="Encoder folder or Hub name; several are rungs, smallest first.")
+    list[str] | None, typer.Option(help="Model folder or Hub name; several are rungs, smallest first.")
 ]
 Methods = Annotated[
     list[str] | None,
-    typer.Option(help="Judge these methods only, and what they are held against (majority, probe)."),
+    typer.Option(help="Judge these methods only, and what they are held against."),
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of a method, such as lora.rank=64; may be repeated.")
 ]
 Prefix = Annotated[str | None, typer.Option(help='Put before each text, such as "query: ".')]
 Abstain = Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")]
@@ -57,6 +60,7 @@ def fit(
     words: options.Words = None,
     abstain: Abstain = 0.9,
     task: options.Task = None,
+    changes: Changes = None,
     seed: options.Seed = 0,
     executor: options.Executor = "auto",
     ray_address: options.RayAddress = None,
@@ -91,6 +95,7 @@ def fit(
             ray_address=ray_address,
             out=folder,
             task=dataset.task,
+            changes=tuple(changes or ()),
             started=STARTED,
         )
         result = run(dataset, pool, test, settings, folder, drawn)

@@ -13,6 +13,7 @@ from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
 from fewtune.study.budget import parse
+from fewtune.study.changes import change_of
 from fewtune.tune.executors.registry import AUTO, check_executor
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Settings:
     """A Ray cluster's, for the executor `ray`."""
     task: Task = "classification"
     """What the rows are for; methods are those of the task."""
+    changes: tuple[str, ...] = ()
+    """Settings of methods in place of their defaults, like `lora.rank=64`."""
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -54,6 +57,8 @@ class Settings:
             raise UsageError("The splits are given: leave out folds and repeats.")
         for name in self.methods or ():
             method_class(name, self.task)
+        for said in self.changes:
+            change_of(said, self.task)
         if isinstance(self.executor, str):
             check_executor(self.executor, self.ray_address)
         parse(self.budget)
@@ -71,6 +76,8 @@ class Settings:
         plain = {name: getattr(self, name) for name in ("folds", "repeats", "abstain", "seed")}
         if self.task != "classification":
             plain["task"] = self.task
+        if self.changes:
+            plain["changes"] = list(self.changes)
         return plain | {
             "backbones": list(self.backbones),
             "methods": None if self.methods is None else list(self.methods),
