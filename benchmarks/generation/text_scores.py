@@ -2,8 +2,9 @@
 
 - **Coverage**: a system that answers with the completion of the nearest training prompt (TF-IDF) is scored on all test
   rows; that is the truth. Then on draws of 20 to 200 of them: how often does the interval at 95 % hold it?
-- **False alarms and power**: systems that know random halves of the training rows are equally good by construction, so
-  whatever is told apart is chance; one that knows a twentieth is worse. Of 600 training rows, at half the trials.
+- **False alarms and power**: two systems know one half of the training rows each, and each prompt's answers change
+  places by a coin, so neither is better and whatever is told apart is chance; a third knows a twentieth and is worse.
+  Rows by themselves, and rows of one prompt together.
 - **Slot errors**: values cut, doubled and exchanged in references of rnnlg_restaurant, and references as they are.
 - **Time**: all scores of 1,000 rows with 2,000 draws.
 
@@ -17,11 +18,12 @@ import json
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fewtune.metrics import Answers, compare_all, score_all
+from fewtune.metrics import Answers, compare_all, compare_texts, score_all
 from fewtune.metrics.corpus import RowStatistics
 from fewtune.metrics.representation import parse
 from fewtune.metrics.resampling import Resampling, corpus_intervals
@@ -84,35 +86,52 @@ def coverage(training: list[dict[str, str]], test: list[dict[str, str]], trials:
 
 
 def alarms(training: list[dict[str, str]], test: list[dict[str, str]], trials: int) -> list[dict[str, object]]:
-    """How often equal systems are told apart, and unequal ones."""
-    rng, lines = random.Random(0), []
+    """How often equal systems are told apart, and unequal ones; rows alone, and rows of one prompt together."""
+    rng = np.random.default_rng(0)
+    shuffled = [training[row] for row in rng.permutation(len(training))]
+    half = len(shuffled) // 2
+    known = [shuffled[:half], shuffled[half:], shuffled[: max(5, half // 10)]]
+    first, second, poor = (score_all(answers_of(nearest(part, test), test), scores=SCORES, draws=10) for part in known)
+    numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(row["prompt"] for row in test))}
+    prompt_N, lines = np.array([numbers[row["prompt"]] for row in test]), []
     for rows in (30, 100):
-        counts = {kind: dict.fromkeys(SCORES, 0) for kind in ("equal", "better", "worse")}
-        for trial in range(trials):
-            asked = rng.sample(test, rows)
-            shuffled = rng.sample(training, len(training))
-            half = len(shuffled) // 2
-            few = shuffled[half : half + max(5, len(training) // 20)]
-            known = [shuffled[:half], shuffled[half:], few]
-            full, other, poor = (
-                score_all(answers_of(nearest(part, asked), asked), scores=SCORES, draws=10) for part in known
-            )
-            for name, comparison in compare_all(full, other, seed=trial, **FAST).items():
-                counts["equal"][name] += comparison.verdict != "cannot be told apart"
-            for name, comparison in compare_all(full, poor, seed=trial, **FAST).items():
-                if comparison.verdict in counts:
-                    counts[comparison.verdict][name] += 1
-        lines += [
-            {
-                "rows": rows,
-                "score": name,
-                "equal_told_apart": counts["equal"][name] / trials,
-                "poorer_told": counts["better"][name] / trials,
-                "poorer_told_wrongly": counts["worse"][name] / trials,
-            }
-            for name in SCORES
-        ]
+        for together in (False, True):
+            told = {name: {"equal": 0, "better": 0, "worse": 0} for name in first.statistics}
+            for trial in range(trials):
+                picked = rng.choice(len(test), rows, replace=False)
+                groups = prompt_N[picked] if together else None
+                # Each prompt's two answers change places by a coin: now neither system is the better one.
+                swap_N = (rng.random(len(numbers)) < 0.5)[prompt_N[picked]]
+                for name, mine in first.statistics.items():
+                    a, b = some(mine, picked), some(second.statistics[name], picked)
+                    pair = exchanged(a, b, swap_N)
+                    told[name]["equal"] += verdict(*pair, groups, trial) != "cannot be told apart"
+                    found = verdict(a, some(poor.statistics[name], picked), groups, trial)
+                    told[name]["better"] += found == "better"
+                    told[name]["worse"] += found == "worse"
+            lines += [
+                {
+                    "rows": rows,
+                    "prompts_together": together,
+                    "score": name,
+                    "equal_told_apart": counts["equal"] / trials,
+                    "poorer_told": counts["better"] / trials,
+                    "poorer_told_wrongly": counts["worse"] / trials,
+                }
+                for name, counts in told.items()
+            ]
     return lines
+
+
+def exchanged(a: RowStatistics, b: RowStatistics, swap_N: np.ndarray) -> tuple[RowStatistics, RowStatistics]:
+    """Both, after the marked rows changed places."""
+    mine_NF = np.where(swap_N[:, None], b.stats_NF, a.stats_NF)
+    return replace(a, stats_NF=mine_NF), replace(b, stats_NF=a.stats_NF + b.stats_NF - mine_NF)
+
+
+def verdict(a: RowStatistics, b: RowStatistics, groups: np.ndarray | None, seed: int) -> str:
+    """Of the first."""
+    return compare_texts(a, b, groups=groups, seed=seed, **FAST).verdict
 
 
 def slot_errors(folder: Path) -> dict[str, object]:
@@ -174,7 +193,7 @@ def main() -> int:
         training, test = rows_of(given.data / name, "train"), rows_of(given.data / name, part)
         told[name] = {"coverage": coverage(training, test, given.trials)}
         print(name, "coverage done", flush=True)
-        told[name]["alarms"] = alarms(training[:600], test, given.trials // 2)
+        told[name]["alarms"] = alarms(training, test, given.trials)
         print(name, "alarms done", flush=True)
         if name == "rnnlg_restaurant":
             told[name] |= {"slot_errors": slot_errors(given.data / name), "seconds": seconds(training, test)}
