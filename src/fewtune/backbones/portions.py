@@ -74,7 +74,7 @@ class Portions:
             try:
                 return sum(backward(part) for part in self.parts(batch))
             except Exception as error:
-                self._shrink(min(len(batch), self.most or len(batch)), error)
+                self._shrink(min(len(batch), self.most or len(batch)), error, "but for what dropout draws")
                 restart()
 
     def parts(self, batch: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -83,7 +83,7 @@ class Portions:
         for start in range(0, len(batch), size):
             yield batch[start : start + size]
 
-    def _shrink(self, rows: int, error: Exception) -> None:
+    def _shrink(self, rows: int, error: Exception, but: str = "") -> None:
         if not out_of_memory(error) or rows < 2:
             raise error
         # The traceback holds the tensors of the step that failed.
@@ -93,4 +93,5 @@ class Portions:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if first:
-            self._say("Memory ran out: rows are worked on fewer at a time from here. The result is the same.")
+            same = f"The result is the same, {but}." if but else "The result is the same."
+            self._say(f"Memory ran out: rows are worked on fewer at a time from here. {same}")

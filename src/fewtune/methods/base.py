@@ -225,6 +225,13 @@ class Tunable(ABC):
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Scalar training loss of one batch."""
 
+    adds_up: bool = False
+    """Whether a batch's loss is the sum of what its rows add to it, so that it can be worked on in parts."""
+
+    def share(self, rows: IntArray, batch: IntArray) -> torch.Tensor:
+        """What some rows of a batch add to its loss."""
+        raise NotImplementedError
+
     @abstractmethod
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
         """The training objective on given rows, in evaluation mode."""

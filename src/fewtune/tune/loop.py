@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from fewtune.backbones.portions import Portions
 from fewtune.errors import TrainingDiverged
 from fewtune.methods.base import Fitted, Material, TunedMethod, Watched
 from fewtune.tune.checkpoint import Checkpoint
@@ -66,11 +67,11 @@ def _attempt(attempt: Attempt, tick: Callable[[], None] | None, keeper: Checkpoi
         optimiser = optimiser_for(tunable)
         tunable.train(True)
         keeper.resume(course, optimiser)
+        portions, clip_norm = Portions(), attempt.method.clip_norm
         going = course.step < course.total
         while going:
-            loss = training_step(
-                tunable, course.batch(), optimiser, factor=course.factor, clip_norm=attempt.method.clip_norm
-            )
+            batch, factor = course.batch(), course.factor
+            loss = training_step(tunable, batch, optimiser, factor=factor, clip_norm=clip_norm, portions=portions)
             going = course.see(loss)
             if going:
                 keeper.consider(course, optimiser)

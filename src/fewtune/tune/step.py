@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
+from fewtune.backbones.portions import Portions
 from fewtune.methods.base import IntArray, Tunable
 
 
@@ -24,17 +26,37 @@ def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
 
 
 def training_step(
-    tunable: Tunable, indices: IntArray, optimiser: torch.optim.Optimizer, *, factor: float, clip_norm: float
+    tunable: Tunable,
+    indices: IntArray,
+    optimiser: torch.optim.Optimizer,
+    *,
+    factor: float,
+    clip_norm: float,
+    portions: Portions | None = None,
 ) -> float:
-    """One update on one batch; returns the batch's loss before it."""
+    """One update on one batch; returns the batch's loss before it.
+
+    With `portions`, a batch that memory has no room for is worked on in parts, whose gradients add up to its own.
+    """
     for group in optimiser.param_groups:
         group["lr"] = group["peak"] * factor
-    loss = tunable.loss(indices)
-    loss.backward()  # type: ignore[no-untyped-call]
+    if portions is None or not tunable.adds_up:
+        loss = _backward(tunable.loss(indices))
+    else:
+        loss = portions.accumulate(
+            indices.tolist(),
+            lambda rows: _backward(tunable.share(np.asarray(rows, dtype=np.int64), indices)),
+            restart=lambda: optimiser.zero_grad(set_to_none=True),
+        )
     parameters = [parameter for group in optimiser.param_groups for parameter in _params(group)]
     torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
+    return loss
+
+
+def _backward(loss: torch.Tensor) -> float:
+    loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())
 
 

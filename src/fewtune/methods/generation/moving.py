@@ -179,7 +179,7 @@ class WholeMoving(Moving):
         for part in self.whole.modules():
             if share is not None and isinstance(part, nn.Dropout):
                 part.p = share
-            for name in ("attention_dropout", "dropout_rate"):
+            for name in ("attention_dropout", "dropout_rate", "dropout"):  # the last is T5's attention
                 if share is not None and isinstance(getattr(part, name, None), float):
                     setattr(part, name, share)
 

@@ -93,6 +93,8 @@ class NextTokenMethod(WritingMethod, TunedMethod):
 class NextTokenTunable(Tunable):
     """One run."""
 
+    adds_up = True
+
     def __init__(self, method: NextTokenMethod, material: Material) -> None:
         self.method, self.material = method, material
         self.language_model = language_model_of(material)
@@ -122,7 +124,15 @@ class NextTokenTunable(Tunable):
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Mean over the tokens of the batch that count."""
-        return mean_loss(self.model, [window for row in indices for window in self.rows[row]])
+        return mean_loss(self.model, self._windows(indices))
+
+    def share(self, rows: IntArray, batch: IntArray) -> torch.Tensor:
+        """The rows' nats over all tokens of the batch that count."""
+        counted = sum(row.counted_tokens for row in self._windows(batch))
+        return self.model.costs(self._windows(rows)).sum() / max(1, counted)
+
+    def _windows(self, indices: IntArray) -> list[Encoded]:
+        return [window for row in indices for window in self.rows[row]]
 
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
         """Of plain texts."""
