@@ -53,6 +53,7 @@ def render(
     return environment.from_string((ROOT / "card.md.jinja").read_text(encoding="utf-8")).render(
         parameters=parameters,
         minutes=round(last["cpu_seconds"] / 60),
+        wall_minutes=round(last["seconds"] / 60),
         tokens=last["tokens"],
         available=sum(map(len, rows.values())),
         rows=_scores(evaluation),
