@@ -162,8 +162,10 @@ class WholeMoving(Moving):
 
     @property
     def embedding(self) -> nn.Module:
-        """Shared by encoder and decoder."""
-        found: nn.Module = self.whole.model.get_input_embeddings()
+        """Of what is read: a seq2seq model's encoder has a module of its own, and its shared one is never called."""
+        model = self.whole.model
+        part = model.get_encoder() if self.language_model.kind == "seq2seq" else model
+        found: nn.Module = part.get_input_embeddings()
         return found
 
     def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
