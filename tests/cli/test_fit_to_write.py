@@ -214,7 +214,9 @@ def test_rows_longer_than_the_context_are_cut_and_it_is_said(fewtune, writer, tm
         *("fit", path, "--backbone", writer, "--method", "zero_shot", "--out", tmp_path / "out", *LIMITS, "--json")
     )
     assert answer.code == 0, answer.err
-    notes = json.loads(answer.out)["data"]["notes"]
+    found = json.loads(answer.out)
+    assert found["verdict"]["sentence"].startswith("No tuned model was judged"), "nothing is said of what was not tried"
+    notes = found["data"]["notes"]
     assert any("2 prompts are longer than the context of 512 tokens" in note for note in notes)
 
 

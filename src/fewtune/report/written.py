@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SAMPLES = 12
 """Prompts shown with what was written for them."""
 UNSURE = "These rows cannot tell whether tuning bought anything. "
+NO_TIME = "What tuning would buy is not known."
 LADDER_DRAWS, HEADLINE_DRAWS = 300, 1000
 PROMPTED = ("zero_shot", "few_shot")
 """What a tuned model is held against: the same model, asked without examples and with them."""
@@ -317,7 +318,7 @@ def _sample(example: Example, answers: dict[str, str]) -> dict[str, Any]:
 
 
 def _verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = _against_prompts(climb, climb.headline)
+    found: dict[str, Any] = _against_prompts(climb, climb.headline, own=climb.rungs[climb.winner])
     return {**found, "sentence": _sentence(result, found), "advice": _advice(result, found)}
 
 
@@ -325,6 +326,8 @@ def _sentence(result: dict[str, Any], found: dict[str, Any]) -> str:
     winning = result["winner"]
     bits = winning["cv"]["bits_per_byte"]
     told = f"{bits['mean']:.3f} bits per byte ({bits['low']:.3f} to {bits['high']:.3f})"
+    if winning["name"] in PROMPTED and not _tuned(result):
+        return f"No tuned model was judged: {winning['title'].lower()} needs {told} for new rows. {NO_TIME}"
     if winning["name"] in PROMPTED:
         return (
             f"Tuning bought nothing that these rows can show: {winning['title'].lower()} needs {told} for new rows, "
@@ -344,6 +347,11 @@ def _sentence(result: dict[str, Any], found: dict[str, Any]) -> str:
     return f"{unsure}{winning['title']}: {told} for rows like these, {'; '.join(parts)}.{_text_clause(result)}"
 
 
+def _tuned(result: dict[str, Any]) -> bool:
+    """Whether any tuned model was judged."""
+    return any(rung["status"] == "judged" and rung["name"] not in PROMPTED for rung in result["ladder"])
+
+
 def _text_clause(result: dict[str, Any]) -> str:
     """BLEU beside it, which more people know."""
     rungs = {rung["name"]: rung for rung in result["ladder"] if rung["status"] == "judged"}
@@ -359,7 +367,9 @@ def _text_clause(result: dict[str, Any]) -> str:
 def _advice(result: dict[str, Any], found: dict[str, Any]) -> list[dict[str, str]]:
     steps = []
     unclear = [one for one in found.values() if one["verdict"] != BETTER and one.get("rows_needed")]
-    if result["winner"]["name"] in PROMPTED:
+    if not _tuned(result):
+        steps.append({"do": "Give more time with --budget, or fewer --folds.", "why": NO_TIME})
+    elif result["winner"]["name"] in PROMPTED:
         steps.append(
             {
                 "do": "Ask the model with examples, or give more rows before tuning it again.",
