@@ -20,7 +20,9 @@ def score(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Column of prompts; found by itself when not named.")] = None,
     slots: Annotated[str | None, typer.Option(help="Column of what each answer must say.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of rows that count as one observation.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what counts as one observation; the prompt when not named.")
+    ] = None,
     metric: Annotated[list[str] | None, typer.Option(help="A score by name; all when none is named.")] = None,
     own: Annotated[list[str] | None, typer.Option(help="A score of your own: name=path.py:function.")] = None,
     each_prompt_once: Annotated[
