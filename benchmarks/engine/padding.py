@@ -70,10 +70,10 @@ def chunked(lengths: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
 
 
 def frozen(encoder: Any, tokens: Sequence[Sequence[int]]) -> dict[str, float]:
-    """What an encoder computes that is no token of a text: copies that fill small batches."""
+    """What an encoder computes that is no token of a text: what fills packs up."""
     found = np.zeros(2)
-    for rows, ids_RT in encoder._frozen._batches(tokens):
-        found += len(rows) * ids_RT.shape[1], ids_RT.numel()
+    for rows, (ids_1S, _) in encoder._frozen._batches(tokens):
+        found += sum(len(tokens[row]) for row in rows), ids_1S.numel()
     return {"texts": float(len(tokens)), "tokens": share(*found)}
 
 

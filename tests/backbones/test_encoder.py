@@ -47,7 +47,7 @@ def test_each_pooling_gives_vectors_of_its_own(tiny_folders):
 def test_what_was_embedded_is_not_computed_again(fresh):
     fresh.embed(["red", "a cat"])
     calls = []
-    fresh.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    fresh._frozen.model.register_forward_pre_hook(lambda *_: calls.append(1))
     first = fresh.embed(["a cat", "red", "a cat"])
     assert not calls
     np.testing.assert_array_equal(first[0], first[2])

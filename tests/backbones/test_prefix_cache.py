@@ -48,7 +48,7 @@ def silence(encoder, monkeypatch):
     def computed(*_args, **_options):
         raise AssertionError("it was computed again")
 
-    monkeypatch.setattr(encoder.model, "forward", computed)
+    monkeypatch.setattr(encoder._frozen.model, "forward", computed)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -132,7 +132,8 @@ def test_dropout_is_off_even_in_a_model_left_in_training_mode(tiny_folders, monk
 
 def test_layers_above_the_asked_one_are_not_computed(tiny_folders, monkeypatch):
     encoder = load_encoder(tiny_folders("bert"))
-    below, above = list(layer_list(encoder.model))[:2], list(layer_list(encoder.model))[2:]
+    layers = list(layer_list(encoder._frozen.model))
+    below, above = layers[:2], layers[2:]
     calls = []
     for layer in below:
         layer.register_forward_hook(lambda *_: calls.append("below"))
@@ -206,7 +207,7 @@ def test_hidden_states_of_many_texts_do_not_fill_the_memory(tiny_folders, monkey
     held = sum(value.nbytes for kept in encoder._kept.values() for value in kept.memory.values())
     assert held <= 20 << 10
     calls = []
-    encoder.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    encoder._frozen.model.register_forward_pre_hook(lambda *_: calls.append(1))
     assert [len(part) for part in encoder.hidden(TEXTS, 2)] == [len(ids) for ids in encoder.tokens(TEXTS)]
     assert not calls
 
@@ -222,8 +223,9 @@ def test_a_copy_of_an_encoder_has_a_cache_of_its_own(tiny_folders):
 def test_on_a_gpu_a_length_has_one_shape(tiny_folders, monkeypatch):
     """There kernels are chosen by the shape at every size."""
     encoder = load_encoder(tiny_folders("bert"))
+    monkeypatch.setattr(encoder, "first_position", None)  # as where texts are not packed
     shapes = set()
-    encoder.model.register_forward_pre_hook(
+    encoder._frozen.model.register_forward_pre_hook(
         lambda _, __, kwargs: shapes.add(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
     monkeypatch.setattr(passes, "LEAST_TOKENS", passes.TOKENS_PER_BATCH)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewtune.backbones.packed import first_position
-from fewtune.backbones.passes import Frozen
+from fewtune.backbones.passes import Batches, Frozen, Packs
 from fewtune.backbones.pooling import Pooling
 from fewtune.backbones.precision import detect
 from fewtune.backbones.prefix.answers import Answers, Block
@@ -192,7 +192,10 @@ class Encoder:
 
     @cached_property
     def _frozen(self) -> Frozen:
-        return Frozen(self.model, self.computed, self.pooling.mode)
+        first = self.first_position
+        if self.device.type == "cpu" and first is not None:
+            return Packs(self.model, self.computed, self.pooling.mode, first=first, pad_id=self.pad_id)
+        return Batches(self.model, self.computed, self.pooling.mode)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, here or in another process, has a cache of its own: open files cannot be handed on."""

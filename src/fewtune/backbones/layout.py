@@ -20,7 +20,6 @@ import torch
 from fewtune.backbones.noise import Noise
 
 LIKE_LENGTH = 0.5
-"""Texts attend in groups; the shortest of a group has at least this share of the longest one's tokens."""
 ROUND = 16
 """A pack is filled up to a multiple of so many tokens: on a CPU every product of a new shape is compiled first, at a
 multiple of what the product itself costs."""
@@ -94,6 +93,8 @@ class Layout:
     attention_shares : by run, the dropout of attention weights where it is not the model's own.
     device : where the pack is.
     fill : tokens behind the last text that belong to none: they see nothing, and nothing sees them.
+    alike : texts attend in groups; the shortest of a group has at least this share of the longest one's tokens. With
+        1, attention sees one shape for a text whoever is beside it.
     """
 
     def __init__(
@@ -105,8 +106,9 @@ class Layout:
         attention_shares: Sequence[float | None] | None = None,
         device: torch.device | None = None,
         fill: int = 0,
+        alike: float = LIKE_LENGTH,
     ) -> None:
-        self.fill = fill
+        self.fill, self.alike = fill, alike
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.runs: Any = np.asarray([0] * len(self.lengths) if runs is None else runs, dtype=np.int64)
         assert (np.diff(self.runs) >= 0).all(), "texts of a run stand together"
@@ -187,7 +189,7 @@ class Layout:
         order = rows[np.argsort(-self.lengths[rows], kind="stable")]
         start = 0
         for end in range(1, len(order) + 1):
-            if end == len(order) or self.lengths[order[end]] < LIKE_LENGTH * self.lengths[order[start]]:
+            if end == len(order) or self.lengths[order[end]] < self.alike * self.lengths[order[start]]:
                 yield order[start:end]
                 start = end
 

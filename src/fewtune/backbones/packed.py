@@ -43,7 +43,8 @@ def first_position(model: Any, pad_id: int) -> int | None:
     register()
     if getattr(model.config, "model_type", "") in ("t5", "mt5"):  # positions are biases over the whole row
         return None
-    before = model.config._attn_implementation
+    before, training = model.config._attn_implementation, model.training
+    model.eval()
     vocabulary = int(model.config.vocab_size)
     texts = [[(7 * place + 3) % vocabulary for place in range(length)] for length in (3, 7)]
     texts = [[token if token != pad_id else (token + 1) % vocabulary for token in text] for text in texts]
@@ -62,4 +63,5 @@ def first_position(model: Any, pad_id: int) -> int | None:
                     return first
     finally:
         model.config._attn_implementation = before
+        model.train(training)
     return None

@@ -19,7 +19,7 @@ from fewtune.backbones.precision import detect
 from fewtune.backbones.prefix.limits import prefix_folder
 from fewtune.backbones.prefix.segment import KEY_BYTES
 
-PASSES = 1
+PASSES = 2
 """Raised whenever `passes.py` computes in another way, so that no old value is read."""
 
 
