@@ -6,7 +6,7 @@ Per set, rows of 8 a class, draw 0 (and its pool, where there is one, for the fr
 - packed: training batches of 16 rows in random order, as LoRA has them; linear layers see no padding at all, so what is
   counted is attention, whose texts stand in groups of like length, by token and by pair of tokens, which it costs
 - chunked: the same batches where an architecture cannot be packed
-- frozen: what an encoder computes once, texts of one exact length in a batch, small batches filled up with copies
+- frozen: what an encoder computes once, packed; attention sees texts of one exact length only
 - peer: the same batches padded to their longest row, as a data collator does, in random order and grouped by length
 """
 
