@@ -26,7 +26,7 @@ setup: $(VENV)/installed
 
 # Asked for again when what is to be installed changes. torch comes first and alone: a resolver that is free to look
 # for a newer one fetches gigabytes of CUDA packages on the way.
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt starter/pyproject.toml starter/fewtune_starter/model/model.safetensors
 	@test -n "$(PYTHON)" || { echo "No python3 found. Install Python 3.11 or newer (Debian: apt install python3-venv)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -35,6 +35,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --quiet $(TORCH)
 	$(PIP) --quiet -e '.[dev]'
+	$(PIP) --quiet --no-deps ./starter
 	@touch $@
 
 demo: $(VENV)/installed
