@@ -18,6 +18,7 @@ from fewtune.methods.base import Written
 from fewtune.metrics.answers import Answers
 from fewtune.metrics.base import OutOfFold, row_means
 from fewtune.metrics.generation import TextScores, score_all
+from fewtune.metrics.intervals import design_effect
 from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import compare
 from fewtune.report.assemble import BETTER, FORMAT, tally
@@ -126,7 +127,12 @@ def _leak(example: Example, train: Dataset) -> dict[str, Any]:
 
 
 def scores(
-    written: Written, examples: Sequence[Example], *, groups: Sequence[Any] | None = None, draws: int = LADDER_DRAWS
+    written: Written,
+    examples: Sequence[Example],
+    *,
+    groups: Sequence[Any] | None = None,
+    draws: int = LADDER_DRAWS,
+    stretch: float = 1.0,
 ) -> TextScores:
     """Every score of what was written for `examples`; of prompts that stand in several rows all completions count."""
     likelihoods = Likelihoods.of(written.nll, written.tokens, bytes_N=written.bytes)
@@ -137,7 +143,7 @@ def scores(
         prompts = [examples[row].prompt for row in rows]
         answers = Answers.of([written.texts[row] for row in rows], references, prompts=prompts, groups=own)
     together = list(groups) if groups is not None else [prompt_key(example) for example in examples]
-    return score_all(answers, likelihoods=likelihoods, likelihood_groups=together, draws=draws)
+    return score_all(answers, likelihoods=likelihoods, likelihood_groups=together, draws=draws, stretch=stretch)
 
 
 def _once(examples: Sequence[Example]) -> tuple[list[int], list[list[str]]]:
@@ -163,7 +169,8 @@ def oof_scores(oof: OutOfFold, dataset: Dataset, *, draws: int = LADDER_DRAWS) -
     groups = None if oof.groups is None else [oof.groups[row] for row in tested]
     examples = [dataset.examples[row] for row in tested]
     costs = Written(nll, np.rint(tokens).astype(np.int64), np.rint(size).astype(np.int64))
-    found = scores(costs, examples, groups=groups, draws=draws)
+    stretch = float(np.sqrt(design_effect(oof.held_out, rows)))  # its models share training rows
+    found = scores(costs, examples, groups=groups, draws=draws, stretch=stretch)
     plain = _intervals(found)
     texts = oof_texts(oof)
     if texts:
@@ -172,9 +179,8 @@ def oof_scores(oof: OutOfFold, dataset: Dataset, *, draws: int = LADDER_DRAWS) -
         part = costs.subset([place[row] for row in answered])
         own = Written(part.nll, part.tokens, part.bytes, tuple(texts[row] for row in answered))
         grouped = None if oof.groups is None else [oof.groups[row] for row in answered]
-        plain |= _intervals(
-            scores(own, [dataset.examples[row] for row in answered], groups=grouped, draws=draws), text=True
-        )
+        asked = [dataset.examples[row] for row in answered]
+        plain |= _intervals(scores(own, asked, groups=grouped, draws=draws, stretch=stretch), text=True)
     return plain
 
 
