@@ -13,6 +13,7 @@ from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
 from fewtune.data.exchanges import check_exchanges, groups_to_write
+from fewtune.data.general import GENERAL, OWN, general_text, read_general
 from fewtune.data.split_file import splits_of
 from fewtune.data.splits import Split, repeated_folds
 from fewtune.data.templates.base import PLAIN, Template
@@ -22,12 +23,14 @@ from fewtune.methods.base import Writer
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
-from fewtune.report.written import build_written
+from fewtune.report.written import build_written, oof_texts
 from fewtune.study.budget import Budget, parse
 from fewtune.study.changes import change_of, changed
 from fewtune.study.evaluator import Evaluator
+from fewtune.study.forgetting import forgetting
 from fewtune.study.ladder import ALWAYS, ALWAYS_WRITING, Climb, climb, default_rungs
 from fewtune.study.learning_curve import Curve, learning_curve
+from fewtune.study.memorising import memorisation
 from fewtune.study.progress import Progress
 from fewtune.study.settings import Settings
 from fewtune.study.store import RunStore
@@ -65,13 +68,22 @@ def fit(
     *,
     unlabelled: tuple[str, ...] = (),
     unlabelled_source: str | None = None,
+    general: object = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found."""
+    """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found.
+
+    Parameters
+    ----------
+    general : of a model that writes: what else it should not forget, as `read_general` reads it.
+    """
+    own = None if general is None else read_general(general)
+    if own is not None and dataset.task == "classification":
+        raise UsageError("Probe prompts are for models that write. These rows have labels: leave them out.")
     progress = progress or Progress()
     with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress, writes=True) as (evaluator, ground):
         if evaluator.context.writes:
-            return _fit_to_write(evaluator, ground, settings)
+            return _fit_to_write(evaluator, ground, settings, own)
         return _fit(evaluator, ground, settings, unlabelled_source)
 
 
@@ -198,7 +210,7 @@ def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_so
     return Fit(model, result, climbed, encoder, ground)
 
 
-def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings) -> Fit:
+def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings, own: Dataset | None) -> Fit:
     context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
     climbed = climb(evaluator, rungs_to_write(settings, context))
     recipe = climbed.winning.recipe
@@ -208,14 +220,34 @@ def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings) -> F
     progress.finish()
     assert isinstance(fitted, Writer)
     model = WritingModel(fitted, recipe, context.dataset.task)
-    result = build_written(climbed, context, settings, budget)
+    budget.reserve = 0.0  # it was kept back for the refit, which is done
+    progress.start("Looking for what was forgotten", 1)
+    after = aftermath(fitted, climbed, context, own, budget, seed=settings.seed)
+    progress.advance()
+    progress.finish()
+    result = build_written(climbed, context, settings, budget) | after
     return Fit(model, result, climbed, None, ground)
+
+
+def aftermath(
+    fitted: Writer, climbed: Climb, context: Context, own: Dataset | None, budget: Budget, *, seed: int
+) -> dict[str, Any]:
+    """What tuning did beside its task: what was forgotten, and what was learnt by heart."""
+    trained = fitted.trainable_parameters > 0
+    sets = [(GENERAL, general_text()), *([] if own is None else [(OWN, own)])]
+    held_out = oof_texts(climbed.winning.oof)
+    options: dict[str, Any] = {"groups": context.groups, "seed": seed}
+    return {
+        "forgetting": forgetting(fitted, trained, sets, budget, seed=seed),
+        "memorisation": memorisation(fitted, trained, context.dataset, held_out, budget, **options),
+    }
 
 
 def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
     """The recipes to judge, simplest first; a plain text has no prompt that examples could stand before."""
     found = []
-    for recipe in default_rungs(settings.backbones, unlabelled=False, task="generation"):
+    asked = settings.methods or ()
+    for recipe in default_rungs(settings.backbones, unlabelled=False, task="generation", asked=asked):
         model = context.language_models[recipe.backbone]
         # What the recipe states is what is used: the model's own chat template is named in it.
         template = model.settle(None if settings.template == PLAIN else settings.template)

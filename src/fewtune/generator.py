@@ -37,6 +37,9 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         Judge on exactly these.
     template : Template, name of a layout, path, or None
         How a prompt is put to the model; None: its own chat template, else plain.
+    general : path, list of texts or of mappings, Dataset, or None
+        What it should not forget: prompts with completions, or texts, scored before and after tuning beside the general
+        text that comes with fewtune.
     executor : str
         Who carries out the runs; it changes no result.
     random_state : int
@@ -70,6 +73,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         repeats: int | None = None,
         splits: Any = None,
         template: Any = None,
+        general: Any = None,
         executor: str = "auto",
         random_state: int = 0,
         out: str | Path | None = None,
@@ -83,6 +87,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         self.repeats = repeats
         self.splits = splits
         self.template = template
+        self.general = general
         self.executor = executor
         self.random_state = random_state
         self.out = out
@@ -128,7 +133,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
             changes=tuple(self.changes),
             started=time.perf_counter(),
         )
-        self.fit_: Fit = fit(dataset, settings, progress=self.progress)
+        self.fit_: Fit = fit(dataset, settings, general=self.general, progress=self.progress)
         assert isinstance(self.fit_.model, WritingModel)
         self.model_: WritingModel = self.fit_.model
         self.result_: dict[str, Any] = self.fit_.result

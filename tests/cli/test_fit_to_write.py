@@ -36,8 +36,10 @@ def fitted(writer, tmp_path_factory):
     place = tmp_path_factory.mktemp("fit")
     train = put(place / "train.jsonl", TOYS.examples[:12])
     test = put(place / "test.jsonl", [*TOYS.examples[12:], TOYS.examples[0]])
+    (place / "probes.txt").write_text("red cat\nthe green dog\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         given = [train, "--backbone", writer, "--method", "lora", "--test", test, "--out", place / "out", *LIMITS]
+        given += ["--probe-prompts", place / "probes.txt"]
         patch.setattr("sys.argv", ["fewtune", "fit", *map(str, given)])
         with contextlib.suppress(SystemExit):
             run()
@@ -100,6 +102,23 @@ def test_answers_stand_side_by_side(result):
         assert sample["completion"]
 
 
+def test_what_was_forgotten_is_measured_on_general_text_and_on_the_persons_own(result, fitted):
+    own, general = sorted(result["forgetting"]["measured"], key=lambda one: one["rows"])
+    assert (own["name"], own["rows"], general["name"], general["rows"]) == ("your probe prompts", 2, "general text", 60)
+    for one in (own, general):
+        change = one["after"]["mean"] - one["before"]["mean"]
+        assert one["difference"]["mean"] == pytest.approx(change, abs=1e-6)
+        assert one["sentence"] in (fitted / "out" / "report.html").read_text()
+
+
+def test_training_rows_are_asked_for_again_beside_held_out_ones(result):
+    found = result["memorisation"]
+    assert (found["training"]["rows"], found["held_out"]["rows"]) == (12, 12)
+    assert found["verdict"] in ("memorised", "no sign")
+    assert found["training"]["reproduced"]["low"] <= found["training"]["reproduced"]["mean"]
+    assert "training completions come back word for word" in found["sentence"]
+
+
 def test_the_page_shows_ladder_and_answers(fitted, result):
     page = (fitted / "out" / "report.html").read_text()
     assert "Answers side by side" in page
@@ -110,7 +129,7 @@ def test_the_page_shows_ladder_and_answers(fitted, result):
     assert "<script>alert" not in render(hostile)
 
 
-@pytest.mark.parametrize("part", ["samples", "test", "selection", "data", "resampling"])
+@pytest.mark.parametrize("part", ["forgetting", "memorisation", "samples", "test", "selection", "data", "resampling"])
 def test_the_page_is_drawn_without_any_part(result, part):
     assert "<h1>" in render({key: value for key, value in result.items() if key != part})
 
@@ -149,6 +168,8 @@ def test_the_screen_says_the_verdict_and_shows_answers(fitted, writer, fewtune):
     assert "Bits/byte" in answer.out
     assert "bits per byte" in answer.out
     assert "Asked without examples" in answer.out
+    assert "On general text (60 rows)" in answer.out
+    assert "come back word for word" in answer.out
     assert "Task: generation" in (fitted / "out" / "result.json").read_text()
 
 

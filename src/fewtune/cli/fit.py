@@ -35,6 +35,10 @@ Methods = Annotated[
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of a method, such as lora.rank=64; may be repeated.")
 ]
+ProbePrompts = Annotated[
+    str | None,
+    typer.Option(help="Prompts or texts that a model that writes should not forget; scored before and after."),
+]
 Prefix = Annotated[str | None, typer.Option(help='Put before each text, such as "query: ".')]
 Abstain = Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")]
 Out = Annotated[Path | None, options.folder("Result folder", unless="runs/NAME")]
@@ -49,6 +53,7 @@ def fit(
     pair: options.Pair = None,
     unlabelled: options.Unlabelled = None,
     test: Test = None,
+    probe_prompts: ProbePrompts = None,
     backbone: Backbones = None,
     method: Methods = None,
     budget: options.Budget = DEFAULT_BUDGET,
@@ -80,6 +85,7 @@ def fit(
     folder, drawn = result_folder(out, train), screen(quiet=quiet)
     dataset, pool = read_rows(drawn, train, unlabelled, text=text, label=label, group=group, pair=pair, task=task)
     check_file(test, option="--test")
+    check_file(probe_prompts, option="--probe-prompts")
     with drawn:
         settings = Settings(
             backbones=tuple(backbone or ("default",)),
@@ -98,7 +104,7 @@ def fit(
             changes=tuple(changes or ()),
             started=STARTED,
         )
-        result = run(dataset, pool, test, settings, folder, drawn)
+        result = run(dataset, pool, test, settings, folder, drawn, general=probe_prompts)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -106,7 +112,14 @@ def fit(
 
 
 def run(
-    dataset: Dataset, pool: Dataset | None, test: str | None, settings: Settings, folder: Path, progress: Screen
+    dataset: Dataset,
+    pool: Dataset | None,
+    test: str | None,
+    settings: Settings,
+    folder: Path,
+    progress: Screen,
+    *,
+    general: str | None = None,
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
     from fewtune import fitting, model_folder
@@ -123,6 +136,7 @@ def run(
         settings,
         unlabelled=tuple(pool.texts) if pool else (),
         unlabelled_source=pool.source if pool else None,
+        general=general,
         progress=progress,
     )
     done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])

@@ -43,7 +43,7 @@ class Run:
     """Words that an output shares with a completion, in a row."""
 
     row: int
-    """Index into the rows given."""
+    """Index into the rows given, or where it stands in the file."""
     words: int
     share: float
     """Of the completion's words."""
@@ -90,6 +90,8 @@ def measure_memorisation(
     held_out_completions: References | None = None,
     groups: Groups = None,
     held_out_groups: Groups = None,
+    rows: Sequence[int] | None = None,
+    held_out_rows: Sequence[int] | None = None,
     seed: int = 0,
     level: float = 0.95,
 ) -> Memorisation:
@@ -100,6 +102,7 @@ def measure_memorisation(
     outputs, completions : of training rows, or of a sample of them; several completions where a prompt has several.
     held_out_outputs, held_out_completions : the same of rows that the model was not trained on.
     groups, held_out_groups : rows with the same group count as one.
+    rows, held_out_rows : where each stands in the file, counted from 0, where a sample of its rows is given.
     seed : of the bootstrap behind `run_share`.
     level : confidence.
 
@@ -110,23 +113,24 @@ def measure_memorisation(
     """
     if (held_out_outputs is None) != (held_out_completions is None):
         raise UsageError("Held-out rows need both `held_out_outputs` and `held_out_completions`.")
-    training = _reproduction(Answers.of(outputs, completions, groups=groups), seed, level)
+    training = _reproduction(Answers.of(outputs, completions, groups=groups), seed, level, rows)
     if held_out_outputs is None or held_out_completions is None:
         return Memorisation(training, None, None, "unknown", _said(training, None, None))
     answers = Answers.of(held_out_outputs, held_out_completions, groups=held_out_groups)
-    held_out = _reproduction(answers, seed, level)
+    held_out = _reproduction(answers, seed, level, held_out_rows)
     difference = _newcombe(training, held_out, level)
     verdict: Literal["memorised", "no sign"] = "memorised" if difference.low > 0 else "no sign"
     return Memorisation(training, held_out, difference, verdict, _said(training, held_out, difference))
 
 
-def _reproduction(answers: Answers, seed: int, level: float) -> Reproduction:
+def _reproduction(answers: Answers, seed: int, level: float, rows: Sequence[int] | None) -> Reproduction:
     """Counts over one set of rows."""
     same_N = np.zeros(answers.rows)
     runs = []
     for row, (output, given) in enumerate(zip(answers.outputs, answers.references, strict=True)):
         same_N[row] = float(squeezed(output) in {squeezed(one) for one in given})
-        runs.append(max((_run(row, output, one) for one in given), key=lambda run: (run.share, run.words)))
+        place = row if rows is None else rows[row]
+        runs.append(max((_run(place, output, one) for one in given), key=lambda run: (run.share, run.words)))
     cluster_N = cluster_index(answers.groups, answers.rows)
     independent = effective_rows(np.ones(answers.rows), cluster_N)
     share = float(same_N.mean())

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewtune.errors import StoreError
 from fewtune.report.page import Section, draw
-from fewtune.report.sections import decision, evidence, rows, training, written
+from fewtune.report.sections import beside, decision, evidence, rows, training, written
 from fewtune.report.store import check_format, read_result, write_whole
 
 SECTIONS = (
@@ -33,6 +33,8 @@ WRITTEN = (
     Section("samples", "Answers side by side", "Answers", written.samples),
     Section("choice", "How the choice was made", "How it was chosen", decision.choice),
     Section("test", "The test file", "The test file", written.test, "written_test"),
+    Section("forgetting", "What did it forget?", "Forgotten?", beside.forgetting),
+    Section("memorisation", "Are training rows given back?", "Given back?", beside.memorisation),
     Section("overfitting", "Did it learn by heart?", "Learnt by heart?", training.overfitting),
     Section("data", "About the data", "The data", rows.data),
     Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fewtune.report.sections import decision, written
+from fewtune.report.sections import beside, decision, written
 from fewtune.report.terminal import compared, plain, steps
 from fewtune.report.words import NBSP
 
@@ -58,6 +58,7 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
         scores = {row["name"]: row["test"] for row in tested["metrics"]}
         told = [f"{name} {scores[name][0]}" for name in map(written.title_of, TITLES) if name in scores]
         parts.append(plain(f"On the test file: {', '.join(told) or tested['no_score']}."))
+    parts += [plain(said) for said in _beside(result)]
     shown = written.samples(result)
     for row in (shown["rows"] if shown else [])[:MOST_SAMPLES]:
         parts += [Text(), plain(f"Row {row['row']}: {row['prompt'].text}", "bold")]
@@ -66,3 +67,10 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     if advice:
         parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
     return Group(*parts)
+
+
+def _beside(result: Mapping[str, Any]) -> list[str]:
+    """What was forgotten and what was learnt by heart, or why neither is known."""
+    forgot, heart = beside.forgetting(result), beside.memorisation(result)
+    said = [one["sentence"] for one in forgot["sets"]] + forgot["skipped"] if forgot else []
+    return said + ([heart["sentence"] or heart["skipped"]] if heart else [])
