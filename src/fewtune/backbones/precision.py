@@ -48,7 +48,8 @@ def detect() -> Precision:
     return _remembered() or _measured()
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the measurements kept here hold for."""
     return f"{platform.node()}|{platform.machine()}|{torch.__version__}|{torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -57,7 +58,7 @@ def _remembered() -> Precision | None:
         kept = json.loads((cache_folder() / "precision.json").read_text())
     except (OSError, ValueError):
         return None
-    if not isinstance(kept, dict) or kept.get("machine") != _machine():
+    if not isinstance(kept, dict) or kept.get("machine") != machine():
         return None
     known: dict[str, Precision] = {"bf16": "bf16", "float32": "float32"}
     return known.get(str(kept.get("precision")))
@@ -69,7 +70,7 @@ def _measured() -> Precision:
     # A cache that cannot be written costs a fifth of a second next time, nothing else.
     with contextlib.suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": _machine(), "precision": precision, "speedup": round(speedup, 2)})
+        text = json.dumps({"machine": machine(), "precision": precision, "speedup": round(speedup, 2)})
         (cache_folder() / "precision.json").write_text(text)
     return precision
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def bench(
     backbone: options.Backbone = "default",
     quick: Annotated[bool, typer.Option("--quick", help="A third of the time, rougher.")] = False,
+    kept: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Have every later fit here carry out its runs in the fastest way.")
+    ] = True,
     as_json: Annotated[bool, options.printed("the figures as JSON")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -27,6 +30,7 @@ def bench(
     from fewtune.cli.screen import screen
     from fewtune.report.result import hardware, versions
     from fewtune.tune.bench import QUICK_SECONDS, SECONDS, measure, plans
+    from fewtune.tune.executors.measured import choose, keep
 
     drawn = screen(quiet=quiet)
     with drawn:
@@ -42,11 +46,15 @@ def bench(
 
         figures = measure(encoder, seconds=QUICK_SECONDS if quick else SECONDS, told=told)
         drawn.finish()
+    stays = kept and keep(choose(figures.ways))
     machine = hardware()
     if as_json:
-        typer.echo(json.dumps(figures.to_json() | {"hardware": machine, "versions": versions()}, ensure_ascii=False))
+        more = {"kept": stays, "hardware": machine, "versions": versions()}
+        typer.echo(json.dumps(figures.to_json() | more, ensure_ascii=False))
     else:
         _print(figures, machine)
+        if stays:
+            typer.echo("\nLater fits on this machine carry out their runs in the fastest way found here.")
 
 
 def _print(figures: Figures, machine: dict[str, Any]) -> None:
