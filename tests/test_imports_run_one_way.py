@@ -27,6 +27,7 @@ ORDER = [
     "fitting",
     "generating",
     "scoring",
+    "marking",
     "studying",
     "searching",
     "auditing",

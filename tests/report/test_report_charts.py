@@ -35,6 +35,27 @@ def test_ladder_puts_dots_and_whiskers_where_the_axis_says(width: float) -> None
     assert number(baseline, "x1") == pytest.approx(scale(0.134), abs=0.02)
 
 
+@pytest.mark.parametrize("width", [720, 328])
+def test_a_ladder_in_bits_is_drawn_to_its_own_axis(width: float) -> None:
+    rows = [charts.Mark(f"c{i}", Range(s, s - 0.05, s + 0.05), i == 2) for i, s in enumerate((5.2, 1.61, 1.4))]
+    chart = charts.ladder_in_bits([*rows, charts.Mark("c3", None, note="skipped")], width)
+    below = [one for one in styled(chart, "text", "number") if one.get("text-anchor") == "middle"]
+    ticks = [(float(one.text or ""), number(one, "x")) for one in below]
+    (low, start), (high, end) = min(ticks), max(ticks)
+    for one, score in zip(styled(chart, "circle", "dot"), (5.2, 1.61, 1.4), strict=True):
+        along = start + (score - low) / (high - low) * (end - start)  # past the last tick the axis goes on
+        assert number(one, "cx") == pytest.approx(along, abs=0.02)
+    values = [one.text for one in styled(chart, "text", "number") if one.get("text-anchor") == "end"]
+    assert values == ["5.200", "1.610", "1.400"]
+    assert "%" not in str(chart)
+
+
+@pytest.mark.parametrize("scores", [[0.5], [1.0, 1.0], [0.0003, 0.0004], [40.0, 900.0]])
+def test_a_ladder_in_bits_of_any_size_has_an_axis(scores: list[float]) -> None:
+    chart = charts.ladder_in_bits([charts.Mark("c", Range(s, s, s)) for s in scores], 720)
+    assert 2 <= len([one for one in styled(chart, "text", "number") if one.get("text-anchor") == "middle"]) <= 12
+
+
 def test_ladder_marks_the_winner_and_notes_the_skipped() -> None:
     rows = [*marks(0.5, 0.7, chosen=1), charts.Mark("c2", None, note="skipped")]
     chart = charts.ladder(rows, None, 720)

@@ -18,6 +18,7 @@ from fewtune.cli import (
     convert,
     fit,
     generate,
+    marks,
     predict,
     prepare,
     report,
@@ -45,6 +46,7 @@ app.command("check")(check.check)
 app.command("convert")(convert.convert)
 app.command("fit")(fit.fit)
 app.command("generate")(generate.generate)
+app.command("marks")(marks.marks)
 app.command("predict")(predict.predict)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)

@@ -6,7 +6,7 @@ narrow drawing of each chart and shows the one that fits, so that labels stay re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -19,6 +19,19 @@ NARROW = 480
 HEAT_STEPS = 5
 MOST_POINTS = 160
 """A loss curve is thinned to this many points: more cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How values are written along an axis and beside a dot."""
+
+    value: Callable[[float], str]
+    tick: Callable[[float], str]
+    between: Callable[[Range], str]
+
+
+SHARE = Unit(share, lambda value: share(value, 0), interval)
+BITS = Unit(lambda value: f"{value:.3f}", lambda value: f"{value:g}", lambda found: f"{found.low:.3f}–{found.high:.3f}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,24 @@ def ladder(marks: Sequence[Mark], baseline: float | None, width: float) -> Marku
     )
 
 
+def ladder_in_bits(marks: Sequence[Mark], width: float) -> Markup:
+    """The same where texts are written: bits per byte, on an axis that need not begin at nothing."""
+    seen = [bound for mark in marks if mark.score for bound in (mark.score.low, mark.score.high)] or [0.0, 1.0]
+    spread = max(seen) - min(seen)
+    grain = next(size for size in (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, float("inf")) if spread <= 8 * size)
+    low, high = around(seen, min(grain, 10.0))
+    winner = next((mark for mark in marks if mark.chosen and mark.score), None)
+    told = f" {winner.label} was chosen: {BITS.value(winner.score.mean)}." if winner and winner.score else ""
+    return _dots(
+        marks,
+        (max(0.0, low), high),
+        width,
+        title="Bits per byte of each candidate",
+        description=f"{len(marks)} candidates from the simplest to the most elaborate, each with its interval.{told}",
+        unit=BITS,
+    )
+
+
 def class_scores(marks: Sequence[Mark], width: float) -> Markup:
     """F1 and its interval for each class."""
     description = "; ".join(f"{mark.label[:60]} {share(mark.score.mean, 0)}" for mark in marks if mark.score)
@@ -81,8 +112,9 @@ def _dots(
     title: str,
     description: str,
     baseline: float | None = None,
+    unit: Unit = SHARE,
 ) -> Markup:
-    """Rows of dots with intervals over a common scale of shares."""
+    """Rows of dots with intervals over a common scale."""
     narrow = width < NARROW
     label_width, value_width, pitch = (0.0, 0.0, 46.0) if narrow else (228.0, 62.0, 30.0)
     top = 6.0 if baseline is None else 24.0
@@ -91,7 +123,7 @@ def _dots(
     # Bands come first: grid lines must run across them.
     bands = [top + pitch * place for place, mark in enumerate(marks) if mark.chosen]
     body = [element("rect", x=0, y=y, width=width, height=pitch, class_="band", rx=5) for y in bands]
-    body += _share_grid(scale, top - 4, bottom)
+    body += _grid(scale, top - 4, bottom, unit)
     if baseline is not None:
         x = scale(baseline)
         # Beside the axis the words would run into the next tick: they stand above, to whichever side has room.
@@ -99,11 +131,13 @@ def _dots(
         name = text(x + (5 if side == "start" else -5), 11, f"largest class {share(baseline)}", "small", side)
         body += [line(x, 3, x, bottom, "baseline"), name]
     for position, mark in enumerate(marks):
-        body += _dot_row(mark, scale, top + pitch * position, width, label_width, pitch)
+        body += _dot_row(mark, scale, top + pitch * position, width, label_width, pitch, unit)
     return frame(body, width=width, height=bottom + 24, title=title, description=description)
 
 
-def _dot_row(mark: Mark, scale: Scale, top: float, width: float, label_width: float, pitch: float) -> list[Markup]:
+def _dot_row(
+    mark: Mark, scale: Scale, top: float, width: float, label_width: float, pitch: float, unit: Unit
+) -> list[Markup]:
     narrow, tone = label_width == 0, "chosen" if mark.chosen else ""
     middle = top + (pitch - 15 if narrow else pitch / 2)
     body = list[Markup]()
@@ -116,10 +150,10 @@ def _dot_row(mark: Mark, scale: Scale, top: float, width: float, label_width: fl
     if mark.score is None:
         note = fit(mark.note, scale.end - scale.start - 8, 12)
         return [*body, text(scale.start + 4, middle + 4.5, note, "small")]
-    score, value = mark.score, share(mark.score.mean)
+    score, value = mark.score, unit.value(mark.score.mean)
     body.append(text(width - 8, top + 17 if narrow else middle + 4.5, value, f"number {tone}".strip(), "end"))
     body.append(line(scale(score.low), middle, scale(score.high), middle, f"whisker {tone}".strip()))
-    hint = f"{mark.label[:120]}: {value} ({interval(score)})"
+    hint = f"{mark.label[:120]}: {value} ({unit.between(score)})"
     body.append(dot(scale(score.mean), middle, 6 if mark.chosen else 4.5, f"dot {tone}".strip(), hint))
     return body
 
@@ -197,7 +231,7 @@ def reliability(bins: Sequence[Bin], width: float) -> Markup:
     """Stated confidence against the share that was right, with the interval of each bin."""
     left, bottom = 62.0, width - 44.0
     across, up = Scale(0.0, 1.0, left, width - 12), Scale(0.0, 1.0, bottom, 12.0)
-    body = [*_share_grid(across, 12, bottom), *_share_rows(up, left, width - 12)]
+    body = [*_grid(across, 12, bottom), *_share_rows(up, left, width - 12)]
     body.append(line(across(0), up(0), across(1), up(1), "baseline"))
     largest = max((one.rows for one in bins), default=1)
     for one in bins:
@@ -273,11 +307,11 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*points[:-1:stride], *points[-1:]]
 
 
-def _share_grid(scale: Scale, top: float, bottom: float) -> list[Markup]:
-    """Upright grid lines with per cent below."""
+def _grid(scale: Scale, top: float, bottom: float, unit: Unit = SHARE) -> list[Markup]:
+    """Upright grid lines with values below."""
     ticks = scale.ticks(5 if scale.end - scale.start < 340 else 9)
     lines = [line(scale(tick), top, scale(tick), bottom, "grid") for tick in ticks]
-    return lines + [text(scale(tick), bottom + 17, share(tick, 0), "small number", "middle") for tick in ticks]
+    return lines + [text(scale(tick), bottom + 17, unit.tick(tick), "small number", "middle") for tick in ticks]
 
 
 def _share_rows(scale: Scale, left: float, right: float) -> list[Markup]:

@@ -57,7 +57,7 @@ def render(result: Mapping[str, Any]) -> str:
     """
     whole = check_format(dict(result))
     if whole.get("task", "classification") != "classification":
-        return draw("written.html", written.headline(whole), WRITTEN, whole)
+        return draw("written.html", written.headline(whole), WRITTEN, whole, ("script.js", "marks.js"))
     return draw("page.html", decision.headline(whole), SECTIONS, whole)
 
 

@@ -1,4 +1,4 @@
-"""What every page shares: sections in order, one frame, one style, one script that the page's policy lets run."""
+"""What every page shares: sections in order, one frame, one style, the scripts that the page's policy lets run."""
 
 from __future__ import annotations
 
@@ -34,14 +34,20 @@ class Section:
         return f"{self.drawn_by or self.id}.html"
 
 
-def draw(template: str, head: Mapping[str, Any], sections: Sequence[Section], whole: Mapping[str, Any]) -> str:
-    """A whole page: its head, and every section that `whole` has something for."""
+def draw(
+    template: str,
+    head: Mapping[str, Any],
+    sections: Sequence[Section],
+    whole: Mapping[str, Any],
+    scripts: Sequence[str] = ("script.js",),
+) -> str:
+    """A whole page: its head, and every section that `whole` has something for, with `scripts` as one."""
     shown = [
         {"id": one.id, "title": one.title, "short": one.short, "template": one.template, "view": view}
         for one in sections
         if (view := one.work_out(whole)) is not None
     ]
-    script = environment().loader.get_source(environment(), "script.js")[0]  # type: ignore[union-attr]
+    script = "".join(environment().loader.get_source(environment(), name)[0] for name in scripts)  # type: ignore[union-attr]
     return (
         environment()
         .get_template(template)

@@ -63,7 +63,7 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     for row in (shown["rows"] if shown else [])[:MOST_SAMPLES]:
         parts += [Text(), plain(f"Row {row['row']}: {row['prompt'].text}", "bold")]
         parts.append(plain(f"  Given: {row['given'].text}"))
-        parts += [plain(f"  {words}: {text.text or 'nothing'}") for words, text in row["answers"]]
+        parts += [plain(f"  {one['words']}: {one['text'].text or 'nothing'}") for one in row["answers"]]
     if advice:
         parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
     return Group(*parts)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewtune.metrics.text_scores import SCORES
-from fewtune.report.sections.base import Result, Section, items, name_of, part, sentences, titles, winner_rung
+from fewtune.report import charts
+from fewtune.report.sections.base import Result, Section, drawn, items, name_of, part, sentences, titles, winner_rung
 from fewtune.report.words import (
     DASH,
     NBSP,
@@ -85,7 +86,12 @@ def ladder(result: Result) -> Section:
         return None
     shown = [name for name in SHOWN if any(part(rung, "cv").get(name) for rung in rungs)]
     rows = [_rung(rung, place == chosen, shown, named) for place, rung in enumerate(rungs)]
-    return {"heads": [title_of(name) for name in shown], "rungs": rows}
+    marks = [
+        charts.Mark(row["title"], Range.of(part(rung, "cv").get("bits_per_byte")), row["chosen"], "skipped")
+        for rung, row in zip(rungs, rows, strict=True)
+    ]
+    chart = drawn(lambda width: charts.ladder_in_bits(marks, width)) if any(mark.score for mark in marks) else None
+    return {"chart": chart, "heads": [title_of(name) for name in shown], "rungs": rows}
 
 
 def _rung(rung: Mapping[str, Any], chosen: bool, shown: list[str], named: Mapping[str, str]) -> dict[str, Any]:
@@ -110,19 +116,27 @@ def _against(rung: Mapping[str, Any], named: Mapping[str, str]) -> Comparison | 
 
 
 def samples(result: Result) -> Section:
-    """The same held-out prompts answered by each way, side by side."""
+    """The same held-out prompts answered by each way, side by side, to be marked with the names hidden or not."""
     rows = [_sample(one) for one in items(result.get("samples"))]
     rows = [row for row in rows if row["answers"]]
-    return {"rows": rows} if rows else None
+    known = [way for way in WAYS if any(way == answer["way"] for row in rows for answer in row["answers"])]
+    pair = {"first": known[-1], "others": [(way, WAYS[way]) for way in known[-2::-1]]} if len(known) > 1 else None
+    return {"rows": rows, "pair": pair, "seed": count(result.get("seed") or 0)} if rows else None
 
 
 def _sample(one: Mapping[str, Any]) -> dict[str, Any]:
     answers = part(one, "answers")
     return {
         "row": count(one.get("row")),
+        "id": str(one.get("id") or ""),
+        "whole": str(one.get("prompt") or ""),
         "prompt": clip(one.get("prompt"), LONGEST),
         "given": clip(one.get("completion"), LONGEST),
-        "answers": [(words, clip(answers[way], LONGEST)) for way, words in WAYS.items() if way in answers],
+        "answers": [
+            {"way": way, "words": words, "whole": str(answers[way] or ""), "text": clip(answers[way], LONGEST)}
+            for way, words in WAYS.items()
+            if way in answers
+        ],
     }
 
 
