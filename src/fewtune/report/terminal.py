@@ -6,7 +6,7 @@ Texts are never parsed as rich markup, so a file named `[red].csv` prints as it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +27,39 @@ _SPELT = {NBSP: " ", "−": "-", "\n": " ", "\t": " "}
 def ladder_table(result: Mapping[str, Any]) -> RenderableType:
     """Every candidate with accuracy, interval, points against the rung below and time; `*` marks the chosen one."""
     view = decision.ladder(result)
-    rungs: list[dict[str, Any]] = view["rungs"] if view else []
+    return rungs_table(view["rungs"] if view else [], ("Accuracy", "95 % interval"), "Against below", _cells)
+
+
+def rungs_table(
+    rungs: Sequence[Mapping[str, Any]],
+    scores: Sequence[str],
+    against: str,
+    cells: Callable[[Mapping[str, Any]], tuple[list[str], Comparison | None]],
+) -> RenderableType:
+    """Rungs under headings; `cells` gives of one that was judged its scores and what it is held against."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("  Candidate")
-    for heading in ("Accuracy", "95 % interval", "Against below", "Time"):
-        table.add_column(heading, justify="left" if heading == "Against below" else "right", no_wrap=True)
+    for heading in (*scores, against, "Time"):
+        table.add_column(heading, justify="left" if heading == against else "right", no_wrap=True)
     for rung in rungs:
-        table.add_row(*_row(rung), style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
+        # A grid of its own keeps the second line of a long title clear of the mark.
+        title = Table.grid(padding=(0, 1, 0, 0))
+        title.add_row(plain("*" if rung["chosen"] else " "), plain(rung["title"]))
+        row: list[RenderableType] = [*[plain("-")] * len(scores), plain("skipped"), plain("-")]
+        if not rung["skipped"]:
+            values, found = cells(rung)
+            row = [*map(plain, values), _short(found) if found else plain("-"), plain(rung["time"])]
+        table.add_row(title, *row, style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
     skipped = [plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
     return Group(table, Text(), *skipped) if skipped else table
 
 
-def _row(rung: Mapping[str, Any]) -> list[RenderableType]:
-    # A grid of its own keeps the second line of a long title clear of the mark.
-    title = Table.grid(padding=(0, 1, 0, 0))
-    title.add_row(plain("*" if rung["chosen"] else " "), plain(rung["title"]))
-    if rung["skipped"]:
-        return [title, plain("-"), plain("-"), plain("skipped"), plain("-")]
+def _cells(rung: Mapping[str, Any]) -> tuple[list[str], Comparison | None]:
     between = rung["range"].replace(f"{NBSP}–{NBSP}", "–") if rung["score"] else "-"
-    difference = _points(rung["below"]) if rung["below"] else plain("-")
-    return [title, plain(rung["score"] or "-"), plain(between), difference, plain(rung["time"])]
+    return [rung["score"] or "-", between], rung["below"]
 
 
-def _points(found: Comparison) -> Text:
+def _short(found: Comparison) -> Text:
     """`+47.8 better`, short enough for a column."""
     word = "cannot tell" if found.kind == "unclear" else found.kind
     return plain(f"{found.difference.split(NBSP)[0]:>5} ").append(word, style=_STYLES[found.kind])

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from fewtune.report.sections import beside, decision, written
-from fewtune.report.terminal import compared, plain, steps
-from fewtune.report.words import NBSP
+from fewtune.report.terminal import compared, plain, rungs_table, steps
+from fewtune.report.words import Comparison
 
 MOST_SAMPLES = 2
 TITLES = {"bits_per_byte": "Bits/byte", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
@@ -21,30 +19,12 @@ TITLES = {"bits_per_byte": "Bits/byte", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
 def ladder_table(result: Mapping[str, Any]) -> RenderableType:
     """Every candidate with bits per byte, BLEU, ROUGE-L and time; `*` marks the chosen one."""
     view = written.ladder(result)
-    rungs: list[dict[str, Any]] = view["rungs"] if view else []
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("  Candidate")
-    for heading in (*TITLES.values(), "Against prompting", "Time"):
-        table.add_column(heading, justify="left" if heading.startswith("Against") else "right", no_wrap=True)
-    for rung in rungs:
-        table.add_row(*_row(rung), style="bold" if rung["chosen"] else "dim" if rung["skipped"] else "")
-    skipped = [plain(f"Skipped {rung['title']}: {rung['reason']}", "dim") for rung in rungs if rung["skipped"]]
-    return Group(table, Text(), *skipped) if skipped else table
+    return rungs_table(view["rungs"] if view else [], tuple(TITLES.values()), "Against prompting", _cells)
 
 
-def _row(rung: Mapping[str, Any]) -> list[RenderableType]:
-    title = Table.grid(padding=(0, 1, 0, 0))
-    title.add_row(plain("*" if rung["chosen"] else " "), plain(rung["title"]))
-    if rung["skipped"]:
-        return [title, *[plain("-")] * len(TITLES), plain("skipped"), plain("-")]
+def _cells(rung: Mapping[str, Any]) -> tuple[list[str], Comparison | None]:
     known = {name: value for name, value, _ in rung["scores"]}
-    numbers = [plain(known.get(written.title_of(name), "-").replace("–", "-")) for name in TITLES]
-    found = rung["against"]
-    word = plain("-")
-    if found is not None:
-        said = "cannot tell" if found.kind == "unclear" else found.kind
-        word = plain(f"{found.difference.split(NBSP)[0]} {said}")
-    return [title, *numbers, word, plain(rung["time"])]
+    return [known.get(written.title_of(name), "-").replace("–", "-") for name in TITLES], rung["against"]
 
 
 def summary(result: Mapping[str, Any]) -> RenderableType:

@@ -25,6 +25,8 @@ from fewtune.report.words import (
 
 SHOWN = ("bits_per_byte", "bleu", "chrf", "rouge_l", "exact_match", "slot_error")
 """Scores of the ladder, in this order, where there are any."""
+BESIDE = ("slot_error", "rouge_l")
+"""Beside bits per byte and BLEU there is room for one more in the ladder: the first of these that there is."""
 WAYS = {"zero_shot": "Asked without examples", "few_shot": "Asked with examples", "winner": "Tuned"}
 """What an answer of the samples is called."""
 LONGEST = 900
@@ -85,16 +87,21 @@ def ladder(result: Result) -> Section:
     if not rungs:
         return None
     shown = [name for name in SHOWN if any(part(rung, "cv").get(name) for rung in rungs)]
-    rows = [_rung(rung, place == chosen, shown, named) for place, rung in enumerate(rungs)]
+    third = next((name for name in BESIDE if name in shown), None)
+    first = [name for name in shown if name in ("bits_per_byte", "bleu", third)]
+    rows = [_rung(rung, place == chosen, first, shown, named) for place, rung in enumerate(rungs)]
     marks = [
         charts.Mark(row["title"], Range.of(part(rung, "cv").get("bits_per_byte")), row["chosen"], "skipped")
         for rung, row in zip(rungs, rows, strict=True)
     ]
     chart = drawn(lambda width: charts.ladder_in_bits(marks, width)) if any(mark.score for mark in marks) else None
-    return {"chart": chart, "heads": [title_of(name) for name in shown], "rungs": rows}
+    heads = [title_of(name) for name in first]
+    return {"chart": chart, "heads": heads, "all": [title_of(name) for name in shown], "rungs": rows}
 
 
-def _rung(rung: Mapping[str, Any], chosen: bool, shown: list[str], named: Mapping[str, str]) -> dict[str, Any]:
+def _rung(
+    rung: Mapping[str, Any], chosen: bool, first: list[str], shown: list[str], named: Mapping[str, str]
+) -> dict[str, Any]:
     size, cv = finite(rung.get("trainable_parameters")), part(rung, "cv")
     return {
         "title": name_of(rung),
@@ -102,6 +109,7 @@ def _rung(rung: Mapping[str, Any], chosen: bool, shown: list[str], named: Mappin
         "chosen": chosen,
         "skipped": rung.get("status") == "skipped",
         "reason": str(rung.get("reason") or "no reason was recorded"),
+        "first": [(title_of(name), *measured(name, cv.get(name))) for name in first],
         "scores": [(title_of(name), *measured(name, cv.get(name))) for name in shown],
         "against": _against(rung, named),
         "time": duration(rung.get("seconds")),
