@@ -77,6 +77,7 @@ def parts() -> dict[str, Callable[[], str]]:
     """Who writes which part."""
     from fewtune.methods.base import TunedMethod
     from fewtune.methods.cross_entropy import CrossEntropyMethod
+    from fewtune.methods.generation.peft_method import LearnedPrompt
     from fewtune.methods.generation.tuned import NextTokenMethod
     from fewtune.methods.registry import NAMES, WRITING_NAMES, method_class
 
@@ -86,6 +87,7 @@ def parts() -> dict[str, Callable[[], str]]:
     for name, cls in {**shared, **{name: method_class(name) for name in NAMES}}.items():
         found[f"defaults {name}"] = partial(defaults, cls)
     found["defaults next-token"] = partial(defaults, NextTokenMethod)
+    found["defaults learned-prompt"] = partial(defaults, LearnedPrompt)
     for name in WRITING_NAMES:
         found[f"defaults writing {name}"] = partial(defaults, method_class(name, "generation"))
     found["priors"] = priors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from fewtune.data.base import Task
@@ -27,20 +28,32 @@ _WRITING = {
     "full": "generation.full:FullWriter",
 }
 
+_WRITING_ASKED = {
+    "ia3": "generation.ia3:IA3Writer",
+    "bitfit": "generation.bitfit:BitFitWriter",
+    "prompt_tuning": "generation.prompt_tuning:PromptTuningWriter",
+    "prefix_tuning": "generation.prefix_tuning:PrefixTuningWriter",
+    "p_tuning": "generation.p_tuning:PTuningWriter",
+    "dora": "generation.dora:DoRAWriter",
+}
+"""Judged when they are asked for and not otherwise."""
+
 NAMES = tuple(_WHERE)
 """All names of methods that tell classes apart, in climbing order."""
-WRITING_NAMES = tuple(_WRITING)
-"""All names of methods that write, in climbing order."""
+WRITING_NAMES = (*_WRITING, *_WRITING_ASKED)
+"""All names of methods that write: those on the ladder, in climbing order, then those judged only when asked for."""
 
 
-def names(task: Task = "classification") -> tuple[str, ...]:
-    """The names of all methods for a task, in climbing order."""
-    return NAMES if task == "classification" else WRITING_NAMES
+def names(task: Task = "classification", asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of the methods on a task's ladder, in climbing order, and of those beside it that are asked for."""
+    if task == "classification":
+        return NAMES
+    return (*_WRITING, *(name for name in _WRITING_ASKED if name in asked))
 
 
 def method_class(name: str, task: Task = "classification") -> type[Method]:
     """The class of the method called `name`. Raises UsageError for a name nobody has."""
-    where = _WHERE if task == "classification" else _WRITING
+    where = _WHERE if task == "classification" else _WRITING | _WRITING_ASKED
     if name not in where:
         raise UsageError(f"There is no method called {name!r}. Known: {', '.join(where)}.")
     module, cls = where[name].split(":")

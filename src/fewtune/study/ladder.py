@@ -59,11 +59,13 @@ class Climb:
         return judged
 
 
-def default_rungs(backbones: Sequence[str], *, unlabelled: bool, task: Task = "classification") -> list[Recipe]:
+def default_rungs(
+    backbones: Sequence[str], *, unlabelled: bool, task: Task = "classification", asked: Sequence[str] = ()
+) -> list[Recipe]:
     """Every method that applies, simplest first; for several backbones (small to large) each method of one, then the
-    methods of the next.
+    methods of the next. Some stand beside the ladder until they are `asked` for by name.
     """
-    classes = [method_class(name, task) for name in names(task)]
+    classes = [method_class(name, task) for name in names(task, asked)]
     recipes = [Recipe(cls(), backbones[0]) for cls in classes if not cls.reads_text]
     for backbone in backbones:
         recipes += [

@@ -20,6 +20,7 @@ from fewtune.backbones.batches import by_length, pad_tokens
 from fewtune.backbones.decoding.write import TOKENS_AT_ONCE, padded_left
 from fewtune.backbones.language.encode import Encoded
 from fewtune.backbones.language.model import LanguageModel
+from fewtune.backbones.language.virtual import refuse_choices
 from fewtune.backbones.portions import Portions, Say
 from fewtune.data.base import Example
 from fewtune.data.templates import Template
@@ -57,6 +58,7 @@ def score(
     if not examples:
         return np.zeros((0, len(choices)))
     answers = answer_ids(examples[0], choices, model, template, ended=ended)
+    refuse_choices(model.model)
     longest = max(map(len, answers))
     prompts = [model.encode_prompt(example, template, room=longest) for example in examples]
     lengths = [len(prompt.ids) + longest for prompt in prompts]

@@ -24,6 +24,7 @@ from fewtune.backbones.decoding.endings import (
 from fewtune.backbones.decoding.settings import Decoding
 from fewtune.backbones.language.encode import Encoded
 from fewtune.backbones.language.model import LanguageModel
+from fewtune.backbones.language.virtual import of_one_length, virtual_tokens
 from fewtune.backbones.portions import Portions, Say
 from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example
@@ -78,7 +79,8 @@ def write(
     budget = TOKENS_AT_ONCE.get(model.device.type, TOKENS_AT_ONCE["cpu"])
     found: dict[int, Written] = {}
     portions = Portions(say)
-    for batch in by_length(lengths, token_budget=budget):
+    batches = of_one_length if virtual_tokens(model.model) else by_length
+    for batch in batches(lengths, token_budget=budget):
         rows = [int(row) for row in batch]
 
         def work(part: Sequence[int]) -> list[Written]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from fewtune.backbones.language.model import Kind, LanguageModel
+from fewtune.backbones.language.virtual import virtual_tokens
 from fewtune.backbones.load import fingerprint, locate, refuse_pickle, short
 from fewtune.backbones.precision import Precision, detect, device
 from fewtune.backbones.quiet import quiet
@@ -231,7 +232,7 @@ def _assembled(
         kind=kind,
         name=name,
         fingerprint=fingerprint,
-        context=_context(model, tokenizer, context),
+        context=_context(model, tokenizer, context) - virtual_tokens(model),
         folder=folder,
         pad_id=int(tokenizer.pad_token_id),
         start_id=start,

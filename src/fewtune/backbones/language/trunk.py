@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from fewtune.backbones import batches
 from fewtune.backbones.body import PACK_TOKENS, Body
 from fewtune.backbones.encoder import Encoder
+from fewtune.backbones.language.virtual import virtual_tokens
 from fewtune.backbones.pooling import Pooling
 from fewtune.backbones.precision import compute_precision
 
@@ -60,7 +61,9 @@ class Trunk(Encoder):
     @cached_property
     def fits(self) -> bool:
         """Whether rows can be packed and the head stands on the trunk alone: found by trying."""
-        if self.language_model.kind != "causal" or self.first_position is None:
+        if self.language_model.kind != "causal" or virtual_tokens(self.language_model.model):
+            return False
+        if self.first_position is None:
             return False
         model, vocabulary = self.language_model.model, self.language_model.vocabulary
         ids_1T = torch.tensor([[(5 * place + 1) % vocabulary for place in range(6)]], device=self.device)

@@ -59,7 +59,8 @@ class Whole(nn.Module):
 
     def _causal(self, rows: Sequence[Encoded]) -> torch.Tensor:
         ids_BT, mask_BT = self._padded([row.ids for row in rows])
-        logits_BTV = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits[:, :-1]
+        # Virtual tokens may stand before the first, and have logits too.
+        logits_BTV = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits[:, -ids_BT.shape[1] : -1]
         counted_BT, _ = self._padded([list(map(int, row.counted)) for row in rows], fill=0)
         return _summed(logits_BTV, ids_BT[:, 1:], counted_BT[:, 1:])
 

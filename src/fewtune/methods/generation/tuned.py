@@ -100,6 +100,7 @@ class NextTokenTunable(Tunable):
         self.language_model = language_model_of(material)
         self.template = self.language_model.settle(material.template)
         self.model = method.moving(self.language_model, material.seed)
+        self.language_model = self.model.language_model  # whose context virtual tokens make shorter
         self.model.set_dropout(method.dropout)
         self.model.set_embedding_noise(method.neftune)
         turns = "all" if method.all_turns else "last"
