@@ -1,6 +1,6 @@
 """Write MODEL_CARD.md from what was measured: evaluation.json, log.jsonl, settings.json and the corpus's counts.
 
-Called as `python starter/card.py [--build starter/build]`, after export.py and measure.py.
+Called as `python starter/card.py [--build starter/build]`, after export.py and bits_per_byte.py.
 """
 
 from __future__ import annotations

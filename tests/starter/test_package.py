@@ -2,16 +2,17 @@
 
 import json
 import re
+from pathlib import Path
 
 import export
 import pretrain
 import pytest
 import torch
-from conftest import STARTER
 from fewtune_starter import path
 from scoring import bits_per_byte, log2_probs
 from test_pretrain import SETTINGS, tokens
 
+STARTER = Path(__file__).parents[2] / "starter"
 WEIGHTS = path() / "model.safetensors"
 packaged = pytest.mark.skipif(not WEIGHTS.exists(), reason=f"no {WEIGHTS.name} in the starter's package: not exported")
 

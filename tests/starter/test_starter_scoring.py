@@ -1,6 +1,6 @@
 import math
 
-import measure
+import bits_per_byte as measure
 import numpy as np
 import pretrain
 import pytest

@@ -1,6 +1,6 @@
 """Bits per byte of the starter beside a modified-Kneser-Ney 5-gram's, on the same held-out text, over the same tokens.
 
-    python starter/measure.py [--build starter/build] [--book-bytes 60000] [--ngram-only]
+    python starter/bits_per_byte.py [--build starter/build] [--book-bytes 60000] [--ngram-only]
 
 Written: evaluation.json, with each held-out book, the completions of held-out rows after their prompts, a short text of
 our own (own_text.txt, which the tests score again), and what the starter writes greedily after a few openings.
