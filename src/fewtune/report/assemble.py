@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +135,8 @@ def ladder(climb: Climb, encoders: dict[str, str]) -> list[dict[str, Any]]:
     """Every rung, judged or not."""
     plain, below = [], None
     for rung in climb.rungs:
-        entry = _rung(rung, encoders)
+        name = encoders.get(rung.recipe.backbone) if rung.recipe.method.reads_text else None
+        entry = rung_entry(rung, name, lambda judged: scores(shown(judged), draws=200))
         if rung.judged is not None:
             entry |= _comparisons(climb, rung.judged, below)
             below = rung
@@ -143,12 +144,13 @@ def ladder(climb: Climb, encoders: dict[str, str]) -> list[dict[str, Any]]:
     return plain
 
 
-def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
+def rung_entry(rung: Rung, backbone: str | None, cv: Callable[[Judged], dict[str, Any]]) -> dict[str, Any]:
+    """One rung, whatever it is scored by: `cv` gives the scores of one that was judged."""
     recipe = rung.recipe
     entry: dict[str, Any] = {
         "name": recipe.method.name,
         "title": recipe.title,
-        "backbone": encoders.get(recipe.backbone) if recipe.method.reads_text else None,
+        "backbone": backbone,
         "recipe": recipe.to_json(),
         "status": "skipped" if rung.judged is None else "judged",
     }
@@ -161,7 +163,7 @@ def _rung(rung: Rung, encoders: dict[str, str]) -> dict[str, Any]:
     return entry | {
         "seconds": round(rung.judged.seconds, 2),
         "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
-        "cv": scores(shown(rung.judged), draws=200),
+        "cv": cv(rung.judged),
         "reseeded": sum(log.reseeded for _, log in logs),
         "notes": notes,
         "curves": curves[:1],
@@ -229,6 +231,16 @@ def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
 
 def winner(climb: Climb, classes: Sequence[str], calibration: Calibration) -> dict[str, Any]:
     """The headline: predictions of the whole procedure, choice included."""
+    return winner_entry(climb, scores(climb.headline)) | {
+        "per_class": per_class(climb.headline, classes),
+        "confusion": confusion(climb.headline, classes),
+        "calibration": calibration.plain,
+        "abstain": calibration.abstain,
+    }
+
+
+def winner_entry(climb: Climb, cv: dict[str, Any]) -> dict[str, Any]:
+    """Which rung won, its scores, and how often each method is picked, whatever rungs are scored by."""
     rung = climb.rungs[climb.winner]
     picked = Counter(climb.rungs[place].recipe.method.name for place in climb.chosen)  # on whichever backbone
     return {
@@ -236,11 +248,7 @@ def winner(climb: Climb, classes: Sequence[str], calibration: Calibration) -> di
         "title": rung.recipe.title,
         "recipe": rung.recipe.to_json(),
         "rung": climb.winner,
-        "cv": scores(climb.headline),
-        "per_class": per_class(climb.headline, classes),
-        "confusion": confusion(climb.headline, classes),
-        "calibration": calibration.plain,
-        "abstain": calibration.abstain,
+        "cv": cv,
         "selected_share": {name: count / len(climb.chosen) for name, count in sorted(picked.items())},
     }
 

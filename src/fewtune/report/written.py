@@ -5,7 +5,6 @@ Legend: N rows, J splits.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,7 @@ from fewtune.metrics.generation import TextScores, score_all
 from fewtune.metrics.intervals import design_effect
 from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import compare
-from fewtune.report.assemble import BETTER, FORMAT, tally
-from fewtune.report.overfit import overfitting
+from fewtune.report.assemble import BETTER, FORMAT, rung_entry, winner_entry
 from fewtune.report.result import hardware, versions
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ def build_written(climb: Climb, context: Context, settings: Settings, budget: Bu
         },
         "warnings": [],
         "resampling": _resampling(climb, context, given=settings.splits is not None),
-        "winner": _winner(climb, dataset),
+        "winner": winner_entry(climb, oof_scores(climb.headline, dataset, draws=HEADLINE_DRAWS)),
         "ladder": _ladder(climb, context),
         "selection": _selection(climb),
         "learning_curve": None,
@@ -218,24 +216,12 @@ def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any
     return {"folds": folds, "repeats": repeats, "splits": splits, "groups": grouped, "sentence": sentence}
 
 
-def _winner(climb: Climb, dataset: Dataset) -> dict[str, Any]:
-    rung = climb.rungs[climb.winner]
-    picked = Counter(climb.rungs[place].recipe.method.name for place in climb.chosen)
-    return {
-        "name": rung.recipe.method.name,
-        "title": rung.recipe.title,
-        "recipe": rung.recipe.to_json(),
-        "rung": climb.winner,
-        "cv": oof_scores(climb.headline, dataset, draws=HEADLINE_DRAWS),
-        "selected_share": {name: count / len(climb.chosen) for name, count in sorted(picked.items())},
-    }
-
-
 def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
     plain: list[dict[str, Any]] = []
     below: Rung | None = None
     for rung in climb.rungs:
-        entry = _rung(rung, context)
+        name = context.language_models[rung.recipe.backbone].name
+        entry = rung_entry(rung, name, lambda judged: oof_scores(judged.oof, context.dataset))
         if rung.judged is not None:
             if below is not None and below.judged is not None:
                 entry["against_below"] = against(rung.judged.oof, below.judged.oof, below.recipe.method.name)
@@ -243,31 +229,6 @@ def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
             below = rung
         plain.append(entry)
     return plain
-
-
-def _rung(rung: Rung, context: Context) -> dict[str, Any]:
-    recipe = rung.recipe
-    entry: dict[str, Any] = {
-        "name": recipe.method.name,
-        "title": recipe.title,
-        "backbone": context.language_models[recipe.backbone].name,
-        "recipe": recipe.to_json(),
-        "status": "skipped" if rung.judged is None else "judged",
-    }
-    if rung.judged is None:
-        return entry | {"reason": rung.reason, "reseeded": 0, "notes": [], "curves": []}
-    outcomes = rung.judged.outcomes
-    logs = [(number, outcome.log) for number, outcome in enumerate(outcomes) if outcome.log is not None]
-    curves = [{"split": number, **log.to_json()} for number, log in logs if log.validation_steps]
-    return entry | {
-        "seconds": round(rung.judged.seconds, 2),
-        "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
-        "cv": oof_scores(rung.judged.oof, context.dataset),
-        "reseeded": sum(log.reseeded for _, log in logs),
-        "notes": tally([note for outcome in outcomes for note in outcome.notes]),
-        "curves": curves[:1],
-        "overfit": overfitting(logs[0][1]) if logs else None,
-    }
 
 
 def against(mine: OutOfFold, other: OutOfFold, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fewtune.report.words import clip
+from fewtune.report.words import clip, duration, finite, short
 
 Section = dict[str, Any] | None
 Result = Mapping[str, Any]
@@ -52,6 +52,27 @@ def titles(result: Result) -> dict[str, str]:
 def name_of(rung: Mapping[str, Any]) -> str:
     """What a person calls a rung."""
     return clip(rung.get("title") or rung.get("name") or "unnamed", 80).text
+
+
+def rung_head(rung: Mapping[str, Any], chosen: bool) -> dict[str, Any]:
+    """What the ladder shows of any rung beside its scores."""
+    size = finite(rung.get("trainable_parameters"))
+    return {
+        "title": name_of(rung),
+        "backbone": clip(rung.get("backbone"), 60).text,
+        "chosen": chosen,
+        "skipped": rung.get("status") == "skipped",
+        "reason": str(rung.get("reason") or "no reason was recorded"),
+        "time": duration(rung.get("seconds")),
+        "parameters": f"{short(size)} trained parameters" if size else "",
+        "notes": sentences(rung.get("notes")),
+    }
+
+
+def source_of(result: Result) -> str:
+    """What the rows are called: the last part of their path."""
+    source = str(result.get("source") or "unnamed data").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return clip(source, 120).text
 
 
 def winner_rung(result: Result) -> int | None:

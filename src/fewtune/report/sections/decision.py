@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewtune.report import charts
-from fewtune.report.sections.base import Result, Section, drawn, items, name_of, part, sentences, titles, winner_rung
+from fewtune.report.sections.base import (
+    Result,
+    Section,
+    drawn,
+    items,
+    name_of,
+    part,
+    rung_head,
+    sentences,
+    source_of,
+    titles,
+    winner_rung,
+)
 from fewtune.report.words import (
     DASH,
     METRICS,
@@ -15,13 +27,11 @@ from fewtune.report.words import (
     clip,
     comparison,
     count,
-    duration,
     finite,
     interval,
     measure,
     of_hundred,
     share,
-    short,
     signed,
 )
 
@@ -30,11 +40,10 @@ def headline(result: Result) -> dict[str, Any]:
     """The verdict, the number, and what it was held against."""
     verdict, cv, named = part(result, "verdict"), part(result, "winner", "cv"), titles(result)
     accuracy = Range.of(cv.get("accuracy"))
-    source = str(result.get("source") or "unnamed data").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     against = {"always answering the largest class": "against_majority", "no training at all": "against_zero_shot"}
     held = [(words, comparison(verdict.get(key), named)) for words, key in against.items()]
     return {
-        "source": clip(source, 120).text,
+        "source": source_of(result),
         "rows": result.get("rows"),
         "classes": len(items(result.get("classes"))),
         "verdict": str(verdict.get("sentence") or "This result holds no verdict."),
@@ -83,25 +92,15 @@ def ladder(result: Result) -> Section:
 
 
 def _rung(rung: Mapping[str, Any], mark: charts.Mark, named: Mapping[str, str]) -> dict[str, Any]:
-    size = finite(rung.get("trainable_parameters"))
-    again = finite(rung.get("reseeded"))
-    notes = sentences(rung.get("notes"))
+    head, again = rung_head(rung, mark.chosen), finite(rung.get("reseeded"))
     if again:
-        notes.append(f"{count(again)} run{'s' if again != 1 else ''} restarted with another seed.")
-    return {
-        "title": mark.label,
-        "backbone": clip(rung.get("backbone"), 60).text,
-        "chosen": mark.chosen,
-        "skipped": rung.get("status") == "skipped",
-        "reason": str(rung.get("reason") or "no reason was recorded"),
+        head["notes"].append(f"{count(again)} run{'s' if again != 1 else ''} restarted with another seed.")
+    return head | {
         "score": share(mark.score.mean) if mark.score else None,
         "range": interval(mark.score),
         "order": mark.score.mean if mark.score else -1.0,
         "below": comparison(rung.get("against_below"), named),
         "seconds": finite(rung.get("seconds")),
-        "time": duration(rung.get("seconds")),
-        "parameters": f"{short(size)} trained parameters" if size else "",
-        "notes": notes,
     }
 
 

@@ -7,7 +7,19 @@ from typing import Any
 
 from fewtune.metrics.text_scores import SCORES
 from fewtune.report import charts
-from fewtune.report.sections.base import Result, Section, drawn, items, name_of, part, sentences, titles, winner_rung
+from fewtune.report.sections.base import (
+    Result,
+    Section,
+    drawn,
+    items,
+    name_of,
+    part,
+    rung_head,
+    sentences,
+    source_of,
+    titles,
+    winner_rung,
+)
 from fewtune.report.words import (
     DASH,
     NBSP,
@@ -16,11 +28,8 @@ from fewtune.report.words import (
     clip,
     comparison,
     count,
-    duration,
-    finite,
     interval,
     share,
-    short,
 )
 
 SHOWN = ("bits_per_byte", "bleu", "chrf", "rouge_l", "exact_match", "slot_error")
@@ -51,12 +60,11 @@ def title_of(name: str) -> str:
 def headline(result: Result) -> dict[str, Any]:
     """The verdict, the number, and what it was held against."""
     verdict, cv, named = part(result, "verdict"), part(result, "winner", "cv"), titles(result)
-    source = str(result.get("source") or "unnamed data").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     held = {"asking without examples": "against_zero_shot", "asking with examples": "against_few_shot"}
     against = [(words, found) for words, key in held.items() if (found := comparison(verdict.get(key), named))]
     bits, between = measured("bits_per_byte", cv.get("bits_per_byte"))
     return {
-        "source": clip(source, 120).text,
+        "source": source_of(result),
         "rows": result.get("rows"),
         "task": "plain texts" if result.get("task") == "language_modelling" else "prompts",
         "verdict": str(verdict.get("sentence") or "This result holds no verdict."),
@@ -102,19 +110,11 @@ def ladder(result: Result) -> Section:
 def _rung(
     rung: Mapping[str, Any], chosen: bool, first: list[str], shown: list[str], named: Mapping[str, str]
 ) -> dict[str, Any]:
-    size, cv = finite(rung.get("trainable_parameters")), part(rung, "cv")
-    return {
-        "title": name_of(rung),
-        "backbone": clip(rung.get("backbone"), 60).text,
-        "chosen": chosen,
-        "skipped": rung.get("status") == "skipped",
-        "reason": str(rung.get("reason") or "no reason was recorded"),
+    cv = part(rung, "cv")
+    return rung_head(rung, chosen) | {
         "first": [(title_of(name), *measured(name, cv.get(name))) for name in first],
         "scores": [(title_of(name), *measured(name, cv.get(name))) for name in shown],
         "against": _against(rung, named),
-        "time": duration(rung.get("seconds")),
-        "parameters": f"{short(size)} trained parameters" if size else "",
-        "notes": sentences(rung.get("notes")),
     }
 
 
