@@ -10,7 +10,7 @@ from fewtune.backbones.language.load import load_language_model
 from fewtune.backbones.language.virtual import of_one_length, virtual_tokens
 from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example
-from fewtune.errors import BackboneError, UsageError
+from fewtune.errors import BackboneError, MissingExtra, UsageError
 from fewtune.generating import choose
 from fewtune.methods.base import Material
 from fewtune.methods.generation.bitfit import BitFitWriter
@@ -19,6 +19,7 @@ from fewtune.methods.generation.ia3 import IA3Writer
 from fewtune.methods.generation.p_tuning import PTuningWriter
 from fewtune.methods.generation.prefix_tuning import PrefixTuningWriter
 from fewtune.methods.generation.prompt_tuning import PromptTuningWriter
+from fewtune.methods.generation.qlora import QLoRAWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.methods.registry import WRITING_NAMES, method_class, names
 from fewtune.recipe import Recipe
@@ -249,3 +250,31 @@ def test_a_model_with_a_learned_prompt_does_not_choose(llama, tmp_path):
     assert virtual_tokens(load_language_model(tmp_path / "model").model) == 4
     with pytest.raises(UsageError, match="cannot choose among given answers"):
         choose(tmp_path / "model", "one", ["two", "red"])
+
+
+def test_qlora_without_its_library_says_what_to_install(llama, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingExtra, match=r"QLoRA needs bitsandbytes.*fewtune\[quantise\]"):
+        QLoRAWriter().moving(llama, 0)
+
+
+def test_qlora_learns_on_rounded_weights_and_saves_them_plain(llama, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="the extra `quantise` is not installed")
+    method = QLoRAWriter(rate=1e-2, rank=4, epochs=6)
+    assert all("lora_" in name for name in method.moving(llama, 0).moving)
+    plain = ZeroShotPrompt().fit(material_of(llama)).costs(TOYS.examples).nll.sum()
+    writer = train(method, material_of(llama))
+    costs = writer.costs(TOYS.examples[:4]).nll
+    assert writer.costs(TOYS.examples).nll.sum() < 0.98 * plain
+    made = saved(writer, method, llama, tmp_path / "model")
+    again = load_writer(tmp_path / "model")
+    np.testing.assert_allclose(again.costs(TOYS.examples[:4]).nll, costs, rtol=1e-3)
+    assert again.write([TOYS.examples[0].prompt]) == made.write([TOYS.examples[0].prompt])
+
+
+def test_qlora_of_layers_that_cannot_be_rounded_is_refused(gpt2):
+    pytest.importorskip("bitsandbytes", reason="the extra `quantise` is not installed")
+    with pytest.raises(BackboneError, match="no linear layers that bitsandbytes could round"):
+        QLoRAWriter().moving(gpt2, 0)

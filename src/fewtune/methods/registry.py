@@ -35,6 +35,7 @@ _WRITING_ASKED = {
     "prefix_tuning": "generation.prefix_tuning:PrefixTuningWriter",
     "p_tuning": "generation.p_tuning:PTuningWriter",
     "dora": "generation.dora:DoRAWriter",
+    "qlora": "generation.qlora:QLoRAWriter",
 }
 """Judged when they are asked for and not otherwise."""
 

@@ -39,6 +39,10 @@ class PeftMethod(NextTokenMethod):
     def start(self, model: Any, language_model: LanguageModel) -> None:
         """Set what PEFT built to where learning begins, where PEFT's own beginning is not meant."""
 
+    def prepare(self, model: Any) -> Any:
+        """Change the private copy that PEFT is put around."""
+        return model
+
     def moving(self, language_model: LanguageModel, seed: int) -> Moving:
         """A frozen model and what PEFT adds."""
         return PeftMoving(language_model, self, seed)
@@ -75,7 +79,7 @@ class PeftMoving(WholeMoving):
         from fewtune.backbones.language.whole import Whole
 
         whole = Whole(language_model)
-        whole.model = built(whole.model, language_model, method, seed)
+        whole.model = built(method.prepare(whole.model), language_model, method, seed)
         if virtual := virtual_tokens(whole.model):
             language_model = replace(language_model, context=language_model.context - virtual)
         super().__init__(language_model, whole)
