@@ -28,6 +28,7 @@ from fewtune.report.words import (
     clip,
     comparison,
     count,
+    finite,
     interval,
     share,
 )
@@ -129,7 +130,7 @@ def samples(result: Result) -> Section:
     rows = [row for row in rows if row["answers"]]
     known = [way for way in WAYS if any(way == answer["way"] for row in rows for answer in row["answers"])]
     pair = {"first": known[-1], "others": [(way, WAYS[way]) for way in known[-2::-1]]} if len(known) > 1 else None
-    return {"rows": rows, "pair": pair, "seed": count(result.get("seed") or 0)} if rows else None
+    return {"rows": rows, "pair": pair, "seed": int(finite(result.get("seed")) or 0)} if rows else None
 
 
 def _sample(one: Mapping[str, Any]) -> dict[str, Any]:

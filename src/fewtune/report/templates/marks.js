@@ -3,7 +3,7 @@
   const panel = document.querySelector(".marking");
   if (!panel) return;
   const [blind, other, save, told] = ["input", "select", "button", "output"].map((kind) => panel.querySelector(kind));
-  const first = panel.dataset.first, seed = parseInt(panel.dataset.seed.replaceAll(",", ""), 10) || 0;
+  const first = panel.dataset.first, seed = parseInt(panel.dataset.seed, 10) || 0;
   const marks = new Map();
   // A coin for each row, from the seed of the fit: the same whenever the page is opened.
   const coin = (place) => {
