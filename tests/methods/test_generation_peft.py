@@ -10,10 +10,11 @@ from fewtune.backbones.language.load import load_language_model
 from fewtune.backbones.language.virtual import of_one_length, virtual_tokens
 from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example
-from fewtune.errors import BackboneError, MissingExtra, UsageError
+from fewtune.errors import BackboneDamaged, BackboneError, MissingExtra, UsageError
 from fewtune.generating import choose
 from fewtune.methods.base import Material
 from fewtune.methods.generation.bitfit import BitFitWriter
+from fewtune.methods.generation.bottleneck import BottleneckWriter
 from fewtune.methods.generation.dora import DoRAWriter
 from fewtune.methods.generation.ia3 import IA3Writer
 from fewtune.methods.generation.p_tuning import PTuningWriter
@@ -204,6 +205,26 @@ def test_bitfit_moves_every_bias_of_the_layers_and_nothing_else(gpt2, tmp_path):
 def test_bitfit_of_a_model_without_biases_is_refused(llama):
     with pytest.raises(BackboneError, match="has no biases that BitFit could move"):
         BitFitWriter().moving(llama, 0)
+
+
+def test_bottlenecks_begin_as_nothing_learn_and_are_opened_again(model, tmp_path):
+    method = BottleneckWriter(rate=2e-2, width=8, epochs=12)
+    moving = method.moving(model, 0)
+    moving.train(False)
+    plain = ZeroShotPrompt().fit(material_of(model)).costs(TOYS.examples)
+    rows = [model.encode(example, turns="last") for example in TOYS.examples]
+    np.testing.assert_allclose(moving.costs(rows).detach().numpy(), plain.nll, rtol=1e-4)
+    assert all(".bottleneck." in name for name in moving.moving)
+    writer = train(method, material_of(model))
+    costs = writer.costs(TOYS.examples).nll
+    assert costs.sum() < 0.99 * plain.nll.sum()
+    made = saved(writer, method, model, tmp_path / "model")
+    again = load_writer(tmp_path / "model")
+    np.testing.assert_allclose(again.costs(TOYS.examples).nll, costs, rtol=2e-4)
+    assert again.write([TOYS.examples[0].prompt]) == made.write([TOYS.examples[0].prompt])
+    (tmp_path / "model" / "bottleneck.safetensors").write_bytes(b"")
+    with pytest.raises(BackboneDamaged, match="does not fit its model"):
+        load_writer(tmp_path / "model")
 
 
 @pytest.mark.parametrize(

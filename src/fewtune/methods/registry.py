@@ -34,6 +34,7 @@ _WRITING_ASKED = {
     "prompt_tuning": "generation.prompt_tuning:PromptTuningWriter",
     "prefix_tuning": "generation.prefix_tuning:PrefixTuningWriter",
     "p_tuning": "generation.p_tuning:PTuningWriter",
+    "bottleneck": "generation.bottleneck:BottleneckWriter",
     "dora": "generation.dora:DoRAWriter",
     "qlora": "generation.qlora:QLoRAWriter",
 }

@@ -5,6 +5,7 @@ The rules are those of `backbones/load.py`: safetensors only, no code that comes
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from fewtune.backbones.language.bottleneck import FILE, with_bottlenecks
 from fewtune.backbones.language.model import Kind, LanguageModel
 from fewtune.backbones.language.virtual import virtual_tokens
 from fewtune.backbones.load import fingerprint, locate, refuse_pickle, short
@@ -61,6 +63,9 @@ def load_language_model(
     if adapter is not None:
         model = _with_adapter(model, adapter)
         hashes.append(fingerprint(adapter))
+    model = with_bottlenecks(model, folder)
+    if (folder / FILE).exists():
+        hashes.append(hashlib.sha256((folder / FILE).read_bytes()).hexdigest()[:16])
     dtype = torch.bfloat16 if (precision or detect()) == "bf16" else torch.float32
     model = model.to(device=device(), dtype=dtype).eval().requires_grad_(False)
     return _assembled(model, tokenizer, kind, str(name), "-".join(hashes), folder, card, context)
