@@ -71,6 +71,7 @@ def test_a_conversation_in_a_terminal(folder):
     terminal.wait_for("Be brief\r\n", count=1)
     terminal.type("/what\n")
     terminal.wait_for("There is no /what.")
+    terminal.wait_for("> ")
     # Ctrl-C where nothing is written leaves nothing.
     terminal.type("\x03")
     terminal.wait_for("Ctrl-D leaves.")

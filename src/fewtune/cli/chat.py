@@ -53,18 +53,13 @@ def talk(held: Chat) -> None:
     while True:
         try:
             line = _asked(terminal)
+            if line is None or (line.startswith("/") and not obey(held, line)):
+                break
         except KeyboardInterrupt:
             typer.echo("\nCtrl-D leaves.", err=True)
             continue
-        if line is None:
-            break
-        if not line.strip():
-            continue
-        if line.startswith("/"):
-            if not obey(held, line):
-                break
-            continue
-        answer(held, line)
+        if line.strip() and not line.startswith("/"):
+            answer(held, line)
     if terminal:
         typer.echo(err=True)
 
