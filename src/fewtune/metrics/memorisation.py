@@ -184,7 +184,8 @@ def _newcombe(a: Reproduction, b: Reproduction, level: float) -> Interval:
 
 def _said(training: Reproduction, held_out: Reproduction | None, difference: Interval | None) -> str:
     longest = training.runs[0]
-    run = f"The longest run of words given back is {longest.words} word{'' if longest.words == 1 else 's'} (row {longest.row + 1})."
+    words = f"{longest.words} word{'' if longest.words == 1 else 's'}"
+    run = f"The longest run of words given back is {words} (row {longest.row + 1})."
     counted = f"{_share(training.reproduced)} of {training.rows} training completions come back word for word"
     if held_out is None or difference is None:
         return f"{counted}. Without held-out rows nothing tells whether they were memorised. {run}"
