@@ -1,6 +1,7 @@
 """Bottleneck adapters: a small network behind every layer is learned (Houlsby and others 2019).
 
-The papers' rates are 1e-4 to 3e-3 (Houlsby) and 1e-4 (Pfeiffer), for BERT. The layers stay as they are, and the saved
+The papers' rates are 1e-4 to 3e-3 (Houlsby) and 1e-4 (Pfeiffer), for BERT; of 3e-4, 1e-3 and
+3e-3 the last was best on the starter (74 notes, six epochs). The layers stay as they are, and the saved
 model needs fewtune to open: neither PEFT nor transformers knows such adapters.
 """
 
@@ -28,7 +29,7 @@ class BottleneckWriter(NextTokenMethod):
     title: ClassVar[str] = "Bottleneck adapters"
     rung: ClassVar[int] = 3
 
-    rate: float = 1e-3
+    rate: float = 3e-3
     weight_decay: float = 0.0
     width: int = 32
     """Of the bottleneck."""
