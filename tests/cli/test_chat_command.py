@@ -39,8 +39,9 @@ class Terminal:
                     self.seen += os.read(self.file, 4096).decode("utf-8", "replace")
                 except OSError:  # Linux says so where the other side has closed
                     assert text in self.seen, self.seen
-        found, self.seen = self.seen, ""
-        return found
+        parts = self.seen.split(text)
+        self.seen = text.join(parts[count:])
+        return text.join(parts[:count]) + text
 
     def type(self, keys):
         os.write(self.file, keys.encode())
