@@ -26,6 +26,7 @@ class Terminal:
     def __init__(self, *call):
         self.process, self.file = pty.fork()
         if self.process == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it, and so would this
             os.execv(sys.executable, [sys.executable, "-m", "fewtune.cli.main", *map(str, call)])
         self.seen = ""
 
