@@ -30,9 +30,15 @@ class Terminal:
             os.execv(sys.executable, [sys.executable, "-m", "fewtune.cli.main", *map(str, call)])
         self.seen = ""
 
-    def wait_for(self, text, *, count=1):
-        """Read until `text` has been seen `count` times in what came since the last wait."""
+    def wait_for(self, text, *, count=1, keys=None):
+        """Read until `text` has been seen `count` times in what came since the last wait.
+
+        `keys` are typed, and again after a second of silence: a Ctrl-C that comes just before Python waits for a line
+        is heard with the next key only.
+        """
         end = time.monotonic() + DEADLINE
+        if keys:
+            self.type(keys)
         while self.seen.count(text) < count:
             assert time.monotonic() < end, f"{text!r} did not come: {self.seen!r}"
             if select.select([self.file], [], [], 1)[0]:
@@ -40,6 +46,8 @@ class Terminal:
                     self.seen += os.read(self.file, 4096).decode("utf-8", "replace")
                 except OSError:  # Linux says so where the other side has closed
                     assert text in self.seen, self.seen
+            elif keys:
+                self.type(keys)
         parts = self.seen.split(text)
         self.seen = text.join(parts[count:])
         return text.join(parts[:count]) + text
@@ -75,8 +83,7 @@ def test_a_conversation_in_a_terminal(folder):
     terminal.wait_for("There is no /what.")
     terminal.wait_for("> ")
     # Ctrl-C where nothing is written leaves nothing.
-    terminal.type("\x03")
-    terminal.wait_for("Ctrl-D leaves.")
+    terminal.wait_for("Ctrl-D leaves.", keys="\x03")
     terminal.type("/reset\n")
     terminal.wait_for("Forgotten.")
     terminal.type("\x04")
@@ -88,9 +95,8 @@ def test_control_c_stops_the_answer_only(folder):
     terminal.wait_for("> ")
     terminal.type("red\n")
     terminal.wait_for("red\r\n")
-    terminal.type("\x03")
     # Stopped, or done before the key was pressed: either way the next question is asked.
-    terminal.wait_for("> ")
+    terminal.wait_for("> ", keys="\x03")
     terminal.type("/quit\n")
     assert terminal.code() == 0
 
