@@ -73,3 +73,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_place_that_cannot_be_written_to():
     with pytest.raises(StoreError, match=r"Give \w+ path"):
         write_table("/proc/rows.csv", COLUMNS)
+
+
+def test_records_without_a_field_which_parquet_has_no_place_for_become_texts(tmp_path):
+    columns = {"text": ["a", "b", "c"], "meta": [{}, None, {}], "deep": [[{"x": {}}], [], None], "kept": [{"x": 1}] * 3}
+    path = write_table(tmp_path / "rows.parquet", columns)
+    import pyarrow.parquet as pq
+
+    back = pq.read_table(path).to_pydict()
+    assert back["meta"] == ["{}", None, "{}"]
+    assert back["deep"] == ['[{"x": {}}]', "[]", None]
+    assert back["kept"] == [{"x": 1}] * 3

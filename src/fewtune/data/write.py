@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fewtune.data.files import written_whole
 from fewtune.errors import StoreError, UsageError
@@ -102,8 +102,21 @@ def _write_parquet(file: IO[bytes], columns: Columns) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array([_plain(value) for value in values]) for name, values in columns.items()})
-    pq.write_table(table, file)
+    arrays = {name: pa.array([_plain(value) for value in values]) for name, values in columns.items()}
+    for name, array in arrays.items():
+        if not _holds(array.type):
+            texts = [None if value is None else json.dumps(value, default=str) for value in array.to_pylist()]
+            arrays[name] = pa.array(texts, pa.string())
+    pq.write_table(pa.table(arrays), file)
+
+
+def _holds(kind: Any) -> bool:
+    """Whether Parquet holds values of an Arrow type: it has no place for a record without a field, at any depth."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind) and kind.num_fields == 0:
+        return False
+    return all(_holds(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _plain(value: object) -> object:
