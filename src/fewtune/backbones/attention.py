@@ -128,11 +128,8 @@ def attend_back(grad_SHW: torch.Tensor, kept: Sequence[torch.Tensor | None], pla
     grad_N3HW = grad_NHW.new_empty(len(grad_NHW), 3, *grad_NHW.shape[1:])
     parts = iter(kept)
     for span in grouping.spans:
-        query_ZTW, key_ZTW, value_ZTW, weights_ZTT, factors_ZTT = (next(parts) for _ in range(5))
-        assert query_ZTW is not None
-        assert key_ZTW is not None
-        assert value_ZTW is not None
-        assert weights_ZTT is not None
+        query_ZTW, key_ZTW, value_ZTW, weights_ZTT = (there(next(parts)) for _ in range(4))
+        factors_ZTT = next(parts)
         (grad_ZTW,) = _heads_first(grad_NHW.unsqueeze(1), span)
         grads_3ZTW = torch.empty((3, *query_ZTW.shape), device=query_ZTW.device)
         torch.bmm(_times(weights_ZTT, factors_ZTT).transpose(1, 2), grad_ZTW, out=grads_3ZTW[2])
@@ -158,6 +155,12 @@ def _at(all_N: torch.Tensor, span: tuple[int, int, int]) -> torch.Tensor:
     """[B, T, …] the places of a group."""
     start, count, longest = span
     return all_N[start : start + count * longest].view(count, longest, *all_N.shape[1:])
+
+
+def there(tensor: torch.Tensor | None) -> torch.Tensor:
+    """Of what was kept for the way back, a tensor that is always there."""
+    assert tensor is not None
+    return tensor
 
 
 def _times(weights: torch.Tensor, factors: torch.Tensor | None) -> torch.Tensor:

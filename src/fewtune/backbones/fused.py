@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from fewtune.backbones.attention import SHORT, Kept, Plan, attend, attend_back
+from fewtune.backbones.attention import SHORT, Kept, Plan, attend, attend_back, there
 from fewtune.backbones.dropout import RunDropout
 from fewtune.backbones.layout import Layout, current, laid_out
 from fewtune.backbones.precision import compute_precision, detect
@@ -141,7 +141,7 @@ class _Product:
         """[S, O], and what `backward` needs."""
         kept: Kept = [states_SI]
         answer_SO = states_SI.new_empty(len(states_SI), sum(self.sizes))
-        for run, tokens in self._shares(layout):
+        for run, tokens in _shares(self.moves, layout):
             weight_OI, bias_O = self.weights(run, states_SI.dtype)
             torch.addmm(bias_O, states_SI[tokens], weight_OI.T, out=answer_SO[tokens])
             kept.append(weight_OI)
@@ -154,11 +154,11 @@ class _Product:
         self, grad_SO: torch.Tensor, kept: Iterator[torch.Tensor | None], layout: Layout, *, further: bool = True
     ) -> tuple[torch.Tensor | None, Grads]:
         """[S, I] gradient of the states, when it goes `further`, and those of `tensors`."""
-        states_SI = _there(next(kept))
+        states_SI = there(next(kept))
         grad_SI = torch.empty_like(states_SI) if further else None
         grads = [torch.zeros_like(tensor) for tensor in self.tensors]
-        for run, tokens in self._shares(layout):
-            weight_OI = _there(next(kept))
+        for run, tokens in _shares(self.moves, layout):
+            weight_OI = there(next(kept))
             if grad_SI is not None:
                 torch.mm(grad_SO[tokens], weight_OI, out=grad_SI[tokens])
             if self.moves:
@@ -169,16 +169,17 @@ class _Product:
                 _adapt_back(adapter, part_SO, grad_SI, (next(places), next(places)), kept, layout)
         return grad_SI, grads
 
-    def _shares(self, layout: Layout) -> list[tuple[int, slice]]:
-        """Whose weights which tokens meet: all the same when they are frozen."""
-        return layout.shares if self.moves else [(0, slice(0, layout.tokens))]
-
     def _weights_back(self, run: int, grad_SO: torch.Tensor, states_SI: torch.Tensor, grads: Grads) -> None:
         weights = torch.split(grad_SO.T @ states_SI, self.sizes)
         biases = torch.split(grad_SO.sum(0, dtype=torch.float32), self.sizes)
         for place, pair in enumerate(zip(weights, biases, strict=True)):
             for grad, found, axes in zip(grads[2 * place :], pair, (2, 1), strict=False):
                 _of(run, grad, axes).copy_(found)
+
+
+def _shares(moves: bool, layout: Layout) -> list[tuple[int, slice]]:
+    """Whose weights which tokens meet: all the same when they are frozen."""
+    return layout.shares if moves else [(0, slice(0, layout.tokens))]
 
 
 def _columns(all_SO: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
@@ -192,7 +193,7 @@ def _of(run: int, tensor: torch.Tensor, axes: int) -> torch.Tensor:
 
 
 def _adapt(adapter: StackedLoRA, states_SI: torch.Tensor, answer_SO: torch.Tensor, layout: Layout) -> Kept:
-    """Add scaling · B A x of each run; five tensors a run for the way back, and the factors of dropout before them."""
+    """Add scaling · B A x of each run. For the way back: factors of dropout, states after it, three tensors a run."""
     factors, dropped_SI = _dropped(states_SI, adapter.dropout, layout)
     kept: Kept = [factors, dropped_SI]
     for run, tokens in layout.shares:
@@ -213,9 +214,9 @@ def _adapt_back(
     layout: Layout,
 ) -> None:
     """Write the gradients of A and B, and add that of the states where it is asked for."""
-    factors, dropped_SI = next(kept), _there(next(kept))
+    factors, dropped_SI = next(kept), there(next(kept))
     for run, tokens in layout.shares:
-        low_SR, down_RI, up_OR = (_there(next(kept)) for _ in range(3))
+        low_SR, down_RI, up_OR = (there(next(kept)) for _ in range(3))
         back_SR = grad_SO[tokens] @ up_OR
         grads[0][run] = (back_SR.T @ dropped_SI[tokens]).float().mul_(adapter.scaling_K[run])
         grads[1][run] = grad_SO[tokens].T @ low_SR
@@ -236,7 +237,7 @@ class _Norm:
         """[S, D], and what `backward` needs."""
         answers = []
         kept: Kept = []
-        for run, tokens in self._shares(layout):
+        for run, tokens in _shares(self.moves, layout):
             gain_D, bias_D = (_of(run, tensor, 1) for tensor in (self.norm.weight, self.norm.bias))
             answer, mean, scale = torch.native_layer_norm(sum_SD[tokens], self.shape, gain_D, bias_D, self.norm.eps)
             answers.append(answer)
@@ -249,9 +250,9 @@ class _Norm:
         """[S, D] gradient of the sum, and those of `tensors`."""
         backs = []
         grads = [torch.zeros_like(tensor) for tensor in self.tensors]
-        for run, tokens in self._shares(layout):
+        for run, tokens in _shares(self.moves, layout):
             gain_D, bias_D = (_of(run, tensor, 1) for tensor in (self.norm.weight, self.norm.bias))
-            sums, mean, scale = (_there(next(kept)) for _ in range(3))
+            sums, mean, scale = (there(next(kept)) for _ in range(3))
             back, *found = torch.ops.aten.native_layer_norm_backward(
                 grad_SD[tokens], sums, self.shape, mean, scale, gain_D, bias_D, [True, self.moves, self.moves]
             )
@@ -259,9 +260,6 @@ class _Norm:
             for grad, own in zip(grads, found, strict=False):
                 _of(run, grad, 1).copy_(own)
         return backs[0] if len(backs) == 1 else torch.cat(backs), grads
-
-    def _shares(self, layout: Layout) -> list[tuple[int, slice]]:
-        return layout.shares if self.moves else [(0, slice(0, layout.tokens))]
 
 
 class _Layer(torch.autograd.Function):
@@ -294,7 +292,7 @@ class _Layer(torch.autograd.Function):
         kept = iter(ctx.saved_tensors)
         last_SD, of_last = layer.norms[1].backward(grad_SD, kept, layout)
         out_SD, of_out = layer.out.backward(_times(last_SD, next(kept), dtype), kept, layout)
-        wide_SI = torch.ops.aten.gelu_backward(out_SD, _there(next(kept)))
+        wide_SI = torch.ops.aten.gelu_backward(out_SD, there(next(kept)))
         middle_SD, of_wide = layer.middle.backward(wide_SI, kept, layout)
         sum_SD, of_norm = layer.norms[0].backward(last_SD + middle_SD, kept, layout)
         seen_SD, of_answer = layer.answer.backward(_times(sum_SD, next(kept), dtype), kept, layout)
@@ -320,8 +318,3 @@ def _dropped(states_SD: torch.Tensor, dropout: RunDropout, layout: Layout) -> tu
 def _times(grad_SD: torch.Tensor, factors: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
     """The gradient before dropout, in the format of products."""
     return grad_SD.to(dtype) if factors is None else grad_SD.to(dtype) * factors
-
-
-def _there(tensor: torch.Tensor | None) -> torch.Tensor:
-    assert tensor is not None
-    return tensor

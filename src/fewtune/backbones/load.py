@@ -130,13 +130,20 @@ def _open(folder: Path) -> tuple[Any, Any]:
 
 
 def _check_complete(folder: Path, model: Any, info: dict[str, Any]) -> None:
-    # A pooler is often absent from checkpoints and is not used here; any other hole means random weights.
-    holes = sorted(key for key in info.get("missing_keys", ()) if "pooler" not in key)
+    refuse_holes(folder, info, unused="pooler")  # often absent from checkpoints, and not used here
+    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
+        raise BackboneDamaged(f"{folder} is a {model.config.model_type} model, not an encoder. Name an encoder.")
+
+
+def refuse_holes(folder: Path, info: dict[str, Any], *, unused: str | None = None) -> None:
+    """Raises BackboneDamaged where loading left weights at random, but for those with `unused` in their name.
+
+    `info` is what transformers says of the loading.
+    """
+    holes = sorted(key for key in info.get("missing_keys", ()) if unused is None or unused not in key)
     if holes or info.get("mismatched_keys"):
         named = holes[0] if holes else str(next(iter(info["mismatched_keys"])))
         raise BackboneDamaged(f"{folder} lacks weights its config asks for ({named}, …). Download the model again.")
-    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
-        raise BackboneDamaged(f"{folder} is a {model.config.model_type} model, not an encoder. Name an encoder.")
 
 
 def _check_tokenizer(folder: Path, model: Any, tokenizer: Any) -> None:

@@ -17,7 +17,7 @@ import torch
 from fewtune.backbones.language.bottleneck import FILE, with_bottlenecks
 from fewtune.backbones.language.model import Kind, LanguageModel
 from fewtune.backbones.language.virtual import virtual_tokens
-from fewtune.backbones.load import fingerprint, locate, refuse_pickle, short
+from fewtune.backbones.load import fingerprint, locate, refuse_holes, refuse_pickle, short
 from fewtune.backbones.precision import Precision, detect, device
 from fewtune.backbones.quiet import quiet
 from fewtune.data.templates.base import Template
@@ -165,10 +165,7 @@ def _open(folder: Path, kind: Kind) -> Any:
                 f"{folder} could not be opened as a model that writes ({type(error).__name__}: {short(error)}). "
                 "Download it again, or check that it is a causal or seq2seq model with config.json and safetensors."
             ) from error
-    holes = sorted(info.get("missing_keys", ()))
-    if holes or info.get("mismatched_keys"):
-        named = holes[0] if holes else str(next(iter(info["mismatched_keys"])))
-        raise BackboneDamaged(f"{folder} lacks weights its config asks for ({named}, …). Download the model again.")
+    refuse_holes(folder, info)
     return model
 
 
