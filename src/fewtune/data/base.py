@@ -48,6 +48,8 @@ class Example:
     """What is to be written after `text`, for generation."""
     messages: tuple[Message, ...] = ()
     """The whole conversation, where the row is one; its last answer is `completion`, `text` the turn before."""
+    rejected: str | None = None
+    """Of a preference, the answer that `completion` was preferred to."""
 
     @property
     def prompt(self) -> str:
@@ -105,12 +107,13 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over texts, labels, ids, groups, origins, parents, completions, conversations; 16 hex digits."""
+        """SHA-256 over texts, labels, ids, groups, origins, parents, completions, conversations, rejected; 16 hex."""
         digest = hashlib.sha256()
         for example in self.examples:
             row: list[object] = [example.text, example.label, example.id, example.group, example.origin, example.parent]
             if example.completion is not None or example.messages:
                 row += [example.completion, [[turn.role, turn.content] for turn in example.messages]]
+            row += [] if example.rejected is None else [example.rejected]
             digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
         return digest.hexdigest()[:16]
 

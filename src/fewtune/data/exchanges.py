@@ -87,7 +87,7 @@ def _check_conversation(example: Example, source: str) -> None:
         if turn.role not in (*ROLES, *OTHERS):
             what = f"Turn {number} has the role {turn.role!r}."
             raise DataError(what, file=source, row=example.row or None, remedy=f"Known are {', '.join(ROLES)}.")
-    problem = _out_of_turn([turn for turn in turns if turn.role != "system"])
+    problem = out_of_turn([turn for turn in turns if turn.role != "system"])
     system = [number for number, turn in enumerate(turns) if turn.role == "system"]
     if system and system != list(range(len(system))):
         problem = "The system's message stands after others."
@@ -96,7 +96,7 @@ def _check_conversation(example: Example, source: str) -> None:
         raise DataError(problem, file=source, row=example.row or None, remedy=remedy)
 
 
-def _out_of_turn(turns: Sequence[Message]) -> str:
+def out_of_turn(turns: Sequence[Message]) -> str:
     """What is wrong with the order of speakers; empty where nothing is."""
     if not turns or turns[-1].role != "assistant":
         return "The conversation does not end with the assistant: there is no answer to learn."

@@ -305,7 +305,7 @@ def _has_labels(table: Table, columns: Columns) -> bool:
 
 def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Example], list[str]]:
     """Rows with text (and label), as examples; notes on those left out."""
-    texts, mended = _clean(table.columns[columns.text])
+    texts, mended = clean(table.columns[columns.text])
     labels = [_stripped(cell) for cell in table.columns[columns.label]] if columns.label else [None] * len(table)
     groups = [_stripped(cell) for cell in table.columns[columns.group]] if columns.group else [None] * len(table)
     no_text = [place for place, text in enumerate(texts) if not text.strip()]
@@ -333,14 +333,14 @@ def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Exam
     return examples, notes
 
 
-def _clean(cells: Sequence[Cell]) -> tuple[list[str], int]:
+def clean(cells: Sequence[Cell]) -> tuple[list[str], int]:
     """Texts without NUL (C libraries end there) and without half surrogate pairs (they cannot be encoded)."""
     texts = [_SURROGATE.sub("\ufffd", (cell or "").replace("\x00", "")) for cell in cells]
     return texts, sum(text != (cell or "") for text, cell in zip(texts, cells, strict=True))
 
 
 def _stripped(cell: Cell) -> Cell:
-    return _clean([cell])[0][0].strip() or None
+    return clean([cell])[0][0].strip() or None
 
 
 def _left_out_notes(

@@ -1,0 +1,157 @@
+"""Preference rows: of two answers to one prompt, which is better; or of one answer, whether it is wanted.
+
+What they are read from:
+
+- `prompt`, `chosen`, `rejected`, as texts or as lists of messages; the prompt may be missing where both answers are
+  whole conversations or transcripts that begin alike, as in many sets of the Hub;
+- `prompt`, `completion`, `label` (true or false), of single answers;
+- the marks that the page of a fit saves: a mark that decides is a pair, a tie is none.
+
+A pair is an `Example` with `completion` (chosen) and `rejected`; a single answer has the label `wanted` or `unwanted`.
+Every fault is named with its file and row, before any model is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fewtune.data.base import Dataset, Example, Message
+from fewtune.data.exchanges import LEAST_ROWS, ROLES, out_of_turn, prompt_key
+from fewtune.data.formats.base import ASSISTANT
+from fewtune.data.preference_cells import UNWANTED, WANTED, Cells
+from fewtune.data.read import read_table
+from fewtune.errors import DataError, TaskError
+
+_SPACES = re.compile(r"\s+")
+
+
+def read_preferences(source: object) -> Dataset:
+    """Preference rows from anything that `fewtune.read` reads as a table, checked.
+
+    Raises
+    ------
+    DataError : with file, row and what to do.
+    """
+    if isinstance(source, Dataset):
+        check_preferences(source)
+        return source
+    table = read_table(source)
+    cells = Cells.of(table)
+    kept = [place for place in range(len(table)) if not cells.is_tie(place)]
+    examples = [cells.example(place) for place in kept]
+    notes = [*table.notes, *_left_out(len(table) - len(kept)), *_told(examples)]
+    found = Dataset(
+        tuple(examples),
+        task="preference",
+        source=table.source,
+        text_column=cells.prompt or cells.first,
+        label_column=cells.second,
+        notes=tuple(notes),
+    )
+    check_preferences(found)
+    return found
+
+
+def rejected_of(example: Example) -> Example:
+    """The same prompt with the answer that was not chosen."""
+    assert example.rejected is not None, "asked of a row that is no pair"
+    said = (*example.messages[:-1], Message(ASSISTANT, example.rejected)) if example.messages else ()
+    return replace(example, completion=example.rejected, messages=said)
+
+
+def are_pairs(dataset: Dataset) -> bool:
+    """Whether rows are pairs; else single answers."""
+    return any(example.rejected is not None for example in dataset)
+
+
+def check_preferences(dataset: Dataset) -> None:
+    """Whether rows make a task of preference.
+
+    Raises
+    ------
+    DataError : an empty answer, a pair of equal ones, two rows that contradict each other, with file and row.
+    TaskError : too few rows, or single answers that are all wanted or all unwanted.
+    """
+    if len(dataset) < LEAST_ROWS:
+        what = f"{len(dataset)} preference rows are too few to judge anything."
+        raise TaskError(what, file=dataset.source, remedy=f"Give {LEAST_ROWS} or more; from 50 on a result says much.")
+    for example in dataset:
+        _check(example, dataset.source)
+    _check_agreement(dataset)
+    if not are_pairs(dataset) and len(dataset.classes) < 2:
+        what = f"All {len(dataset)} answers are {dataset.classes[0]}: there is nothing to tell apart."
+        raise TaskError(what, file=dataset.source, remedy="Give wanted and unwanted answers both.")
+
+
+def _check(example: Example, source: str) -> None:
+    def fail(what: str, remedy: str) -> DataError:
+        return DataError(what, file=source, row=example.row or None, remedy=remedy)
+
+    if not example.prompt.strip() and not example.messages:
+        raise fail("The prompt is empty.", "Fill it, or take the row out.")
+    named = {"chosen": example.completion, "rejected": example.rejected}
+    if example.rejected is None:
+        named = {"completion": example.completion}
+    for name, text in named.items():
+        if not (text or "").strip():
+            raise fail(f"The {name} answer is empty.", "Fill it, or take the row out.")
+    if example.rejected is not None and _same(example.completion or "") == _same(example.rejected):
+        raise fail("The chosen and the rejected answer are the same.", "Take the row out: it prefers nothing.")
+    problem = out_of_turn([turn for turn in example.messages if turn.role != "system"]) if example.messages else ""
+    unknown = next((turn.role for turn in example.messages if turn.role not in ROLES), None)
+    if unknown is not None:
+        raise fail(f"A turn has the role {unknown!r}.", f"Known are {', '.join(ROLES)}.")
+    if problem:
+        raise fail(problem, "User and assistant speak in turn, and the assistant last.")
+
+
+def _check_agreement(dataset: Dataset) -> None:
+    """Raises DataError where one row prefers what another rejects."""
+    said: dict[tuple[str, ...], Example] = {}
+    for example in dataset:
+        asked, better = prompt_key(example), _same(example.completion or "")
+        if example.rejected is None:
+            key, opposite = (asked, better, example.label or ""), (asked, better, _other(example.label))
+            what = "wants the answer that row {} does not want"
+        else:
+            worse = _same(example.rejected)
+            key, opposite = (asked, better, worse), (asked, worse, better)
+            what = "prefers the answer that row {} rejects for the same prompt"
+        if opposite in said:
+            row = said[opposite].row
+            told = f"The row {what.format(row)}." if example.label != UNWANTED else f"Row {row} wants this answer."
+            raise DataError(
+                told, file=dataset.source, row=example.row or None, remedy="Decide which holds, and take one out."
+            )
+        said.setdefault(key, example)
+
+
+def _other(label: str | None) -> str:
+    return UNWANTED if label == WANTED else WANTED
+
+
+def _same(text: str) -> str:
+    """What two answers are compared by: spaces do not tell them apart."""
+    return _SPACES.sub(" ", text).strip()
+
+
+def _left_out(ties: int) -> list[str]:
+    return [f"{ties} marks decide nothing and are left out."] if ties else []
+
+
+def _told(examples: Sequence[Example]) -> list[str]:
+    pairs = sum(example.rejected is not None for example in examples)
+    if pairs:
+        notes = [f"Task: preference. {pairs} pairs of a chosen and a rejected answer."]
+    else:
+        wanted = sum(example.label == WANTED for example in examples)
+        notes = [f"Task: preference. {wanted} answers are wanted, {len(examples) - wanted} are not."]
+    repeated = len(examples) - len(set(map(prompt_key, examples)))
+    if repeated:
+        notes.append(f"{repeated} rows have the prompt of another; rows of one prompt stay together in every split.")
+    return notes
+
+
+__all__ = ["UNWANTED", "WANTED", "are_pairs", "check_preferences", "read_preferences", "rejected_of"]
