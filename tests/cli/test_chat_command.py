@@ -1,5 +1,6 @@
 """`fewtune chat` through a pseudo-terminal: what a person types, and the keys they press."""
 
+import contextlib
 import io
 import os
 import pty
@@ -55,19 +56,20 @@ class Terminal:
     def type(self, keys):
         os.write(self.file, keys.encode())
 
-    def code(self):
+    def code(self, keys=None):
+        """The exit code; `keys` are typed again and again till there is one, as `wait_for` does and for its reason."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             done, status = os.waitpid(self.process, os.WNOHANG)
             if done:
                 return os.waitstatus_to_exitcode(status)
-            if select.select([self.file], [], [], 0.1)[0]:
-                try:
+            with contextlib.suppress(OSError):  # Linux says so where the other side has closed
+                if select.select([self.file], [], [], 1)[0]:
                     self.seen += os.read(self.file, 4096).decode("utf-8", "replace")
-                except OSError:
-                    continue
+                elif keys:
+                    self.type(keys)
         os.kill(self.process, signal.SIGKILL)
-        pytest.fail("it did not end")
+        pytest.fail(f"it did not end: {self.seen!r}")
 
 
 def test_a_conversation_in_a_terminal(folder):
@@ -84,10 +86,8 @@ def test_a_conversation_in_a_terminal(folder):
     terminal.wait_for("> ")
     # Ctrl-C where nothing is written leaves nothing.
     terminal.wait_for("Ctrl-D leaves.", keys="\x03")
-    terminal.type("/reset\n")
-    terminal.wait_for("Forgotten.")
-    terminal.type("\x04")
-    assert terminal.code() == 0
+    terminal.wait_for("Forgotten.", keys="/reset\n")
+    assert terminal.code(keys="\x04") == 0
 
 
 def test_control_c_stops_the_answer_only(folder):
@@ -97,8 +97,7 @@ def test_control_c_stops_the_answer_only(folder):
     terminal.wait_for("red\r\n")
     # Stopped, or done before the key was pressed: either way the next question is asked.
     terminal.wait_for("> ", keys="\x03")
-    terminal.type("/quit\n")
-    assert terminal.code() == 0
+    assert terminal.code(keys="/quit\n") == 0
 
 
 def test_without_a_terminal_each_line_is_a_question(fewtune, folder, monkeypatch):

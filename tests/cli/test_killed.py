@@ -111,6 +111,7 @@ def test_killed_at_random_moments_a_fit_comes_to_the_same_end(options, tmp_path)
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_killed_at_the_end_a_result_is_whole_or_not_there(options, tmp_path):
     """With every run finished, what is left to kill is refit, model, result and page."""
     folder = tmp_path / "fit"
