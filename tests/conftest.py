@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything asks: the answers are kept for the life of the process.
 os.environ["FEWTUNE_PRECISION"] = "float32"
 os.environ["FEWTUNE_DEVICE"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A gate says the same of the same code, however slow the machine: no deadline, and examples that follow from the test.
+# HYPOTHESIS_PROFILE=search looks for new ones.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile("gate", deadline=None, derandomize=True, database=None, suppress_health_check=SLOW)
+settings.register_profile("search", deadline=None, print_blob=True, suppress_health_check=SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,10 +32,13 @@ def _own_cache(tmp_path_factory):
         os.environ["FEWTUNE_CACHE"] = kept
 
 
+CACHES = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_cache(tmp_path_factory, monkeypatch):
     """A test computes what it says that it computes: it finds nothing that another has cached."""
-    monkeypatch.setenv("FEWTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("FEWTUNE_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-of-test-{next(CACHES)}"))
 
 
 @pytest.fixture(scope="session")

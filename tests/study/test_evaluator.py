@@ -18,7 +18,7 @@ from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
 from fewtune.study.evaluator import Evaluator, derive
 from fewtune.study.ladder import climb, default_rungs
-from fewtune.study.learning_curve import learning_curve, nested_part, power_law
+from fewtune.study.learning_curve import fit_power_laws, learning_curve, nested_part, power_law
 from fewtune.study.store import RunStore
 from fewtune.testing.toys import toy_dataset
 from fewtune.tune.executors.serial import SerialExecutor
@@ -240,10 +240,24 @@ def test_the_curve_learns_from_growing_parts_and_shares_its_last_point_with_the_
         assert 0 <= point.accuracy.low <= point.accuracy.mean <= point.accuracy.high <= 1
 
 
-def test_a_power_law_is_found_again():
-    from fewtune.study.learning_curve import _fit
+ROWS = np.asarray([20.0, 40.0, 80.0, 160.0, 320.0])
 
-    rows = np.asarray([20.0, 40.0, 80.0, 160.0, 320.0])
-    top, _, speed = _fit(rows, power_law(rows, 0.9, 2.0, 0.7))
-    assert top == pytest.approx(0.9, abs=0.01)
-    assert speed == pytest.approx(0.7, abs=0.05)
+
+def test_a_power_law_is_found_again():
+    laws = np.asarray([[0.9, 2.0, 0.7], [0.6, 1.0, 0.3], [1.0, 0.0, 0.1]])
+    found = fit_power_laws(ROWS, np.stack([power_law(ROWS, *law) for law in laws]))
+    np.testing.assert_allclose(found[:2], laws[:2], atol=1e-9)
+    np.testing.assert_allclose(found[2, :2], laws[2, :2], atol=1e-9)
+
+
+def test_no_power_law_within_the_bounds_is_nearer():
+    """Also where the points fall, leap, or lie beyond what a share can be."""
+    rng = np.random.default_rng(0)
+    scores_BP = np.vstack([rng.random((20, 5)), np.linspace(1, 0, 5), np.eye(5) * 3, -np.eye(5)])
+    found = fit_power_laws(ROWS, scores_BP)
+    tried = np.stack([rng.uniform(0, 1, 4000), 50 * rng.uniform(0, 1, 4000) ** 3, rng.uniform(0.1, 2, 4000)], axis=1)
+    for law, scores in zip(found, scores_BP, strict=True):
+        assert 0 <= law[0] <= 1
+        assert 0 <= law[1] <= 50
+        error = ((power_law(ROWS, *law) - scores) ** 2).sum()
+        assert all(((power_law(ROWS, *other) - scores) ** 2).sum() > error - 1e-4 for other in tried)

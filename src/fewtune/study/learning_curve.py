@@ -2,6 +2,8 @@
 
 The curve is drawn for the cheapest method that learns (the probe), whose slope answers "do I need more data?" before
 any is bought. A power law `a - b * n^-c` carries it forward where the points allow one.
+
+In names, P counts points of the curve, J splits, B bootstraps, S speeds tried.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit
+import numpy.typing as npt
 
 from fewtune.data.splits import Split
 from fewtune.methods.base import IntArray
@@ -20,11 +22,15 @@ from fewtune.recipe import Recipe
 from fewtune.study.evaluator import Evaluator, derive
 from fewtune.tune.run import Run
 
+FloatArray = npt.NDArray[np.float64]
+
 SHARES = (0.3, 0.45, 0.7, 1.0)
 LEAST_ROWS = 2
 """Rows a class below which a part of the data says nothing of the curve."""
 FORECAST_FACTOR = 2.0
 BOOTSTRAPS = 200
+MOST_DROP = 50.0
+SPEEDS = np.linspace(0.1, 2.0, 191)
 
 
 @dataclass(frozen=True)
@@ -87,33 +93,46 @@ def power_law(rows: np.ndarray, top: float, drop: float, speed: float) -> np.nda
     return np.asarray(top - drop * rows**-speed)
 
 
-def _forecast(rows: Sequence[int], scores_PJ: np.ndarray, seed: int) -> Point | None:
+def fit_power_laws(rows_P: FloatArray, scores_BP: FloatArray) -> FloatArray:
+    """Top, drop and speed of the power law nearest to each row of scores, by squares: (B, 3).
+
+    The speed is the best of `SPEEDS`. At a given one the law is a line, whose best top in [0, 1] and drop in
+    [0, `MOST_DROP`] are known in closed form: the line's own, or the best on an edge of what is allowed.
+    """
+    x_SP = rows_P ** -SPEEDS[:, None]
+    mean_S, mean_B = x_SP.mean(1), scores_BP.mean(1)[:, None]
+    products_BS, squares_S = scores_BP @ x_SP.T, (x_SP**2).sum(1)
+
+    def drop_at(top: float) -> FloatArray:
+        return ((top * x_SP.sum(1) - products_BS) / squares_S).clip(0.0, MOST_DROP)
+
+    def top_at(drop: FloatArray | float) -> FloatArray:
+        return (mean_B + drop * mean_S).clip(0.0, 1.0)
+
+    slope_BS = (mean_B * x_SP.sum(1) - products_BS) / (squares_S - len(rows_P) * mean_S**2)
+    own_BS = slope_BS.clip(0.0, MOST_DROP)
+    drops_KBS = np.stack([own_BS, drop_at(0.0), drop_at(1.0)])
+    tops_KBS = np.stack([top_at(own_BS), np.zeros_like(own_BS), np.ones_like(own_BS)])
+    missed_KBSP = tops_KBS[..., None] - drops_KBS[..., None] * x_SP - scores_BP[:, None]
+    error_BKS = (missed_KBSP**2).sum(-1).swapaxes(0, 1)
+    best_B = error_BKS.reshape(len(scores_BP), -1).argmin(1)
+    edge_B, speed_B = np.unravel_index(best_B, error_BKS.shape[1:])
+    each_B = np.arange(len(scores_BP))
+    return np.stack([tops_KBS[edge_B, each_B, speed_B], drops_KBS[edge_B, each_B, speed_B], SPEEDS[speed_B]], axis=1)
+
+
+def _forecast(rows: Sequence[int], scores_PJ: FloatArray, seed: int) -> Point | None:
     """The power law's accuracy at twice the rows, with a bootstrap interval over splits; None where there is none."""
     if len(rows) < 4 or scores_PJ.shape[1] < 2 or np.mean(scores_PJ[-1]) <= np.mean(scores_PJ[0]):
         return None
-    rng = np.random.default_rng(seed)
+    splits = scores_PJ.shape[1]
+    picked_BJ = np.random.default_rng(seed).integers(0, splits, (BOOTSTRAPS, splits))
+    scores_BP = np.vstack([scores_PJ.mean(1), scores_PJ[:, picked_BJ].mean(2).T])
     target = round(FORECAST_FACTOR * rows[-1])
-    draws = []
-    for _ in range(BOOTSTRAPS):
-        picked = rng.integers(0, scores_PJ.shape[1], scores_PJ.shape[1])
-        fitted = _fit(np.asarray(rows, dtype=np.float64), scores_PJ[:, picked].mean(1))
-        if fitted is not None:
-            draws.append(float(power_law(np.asarray([float(target)]), *fitted)[0]))
-    centre = _fit(np.asarray(rows, dtype=np.float64), scores_PJ.mean(1))
-    if centre is None or len(draws) < BOOTSTRAPS // 2:
-        return None
-    mean = float(power_law(np.asarray([float(target)]), *centre)[0])
+    laws = fit_power_laws(np.asarray(rows, dtype=np.float64), scores_BP)
+    mean, *draws = (float(power_law(np.asarray(float(target)), *law)) for law in laws)
     low, high = np.quantile(draws, [0.025, 0.975])
     return Point(target, Interval(mean, min(float(low), mean), min(1.0, max(float(high), mean)), 0.95, "power law"))
-
-
-def _fit(rows: np.ndarray, scores: np.ndarray) -> tuple[float, float, float] | None:
-    try:
-        bounds = ([0.0, 0.0, 0.1], [1.0, 50.0, 2.0])
-        found, _ = curve_fit(power_law, rows, scores, p0=(min(0.99, scores[-1] + 0.05), 1.0, 0.5), bounds=bounds)
-    except (RuntimeError, ValueError):
-        return None
-    return float(found[0]), float(found[1]), float(found[2])
 
 
 def _sentence(title: str, points: Sequence[Point], forecast: Point | None) -> str:
