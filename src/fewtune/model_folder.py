@@ -169,7 +169,7 @@ def load(folder: str | Path) -> Model:
         raise UsageError(f"{folder} holds a model that writes: `fewtune generate {folder}`, or fewtune.load_writer.")
     recipe = Recipe.from_json(card["recipe"])
     classes = tuple(card["classes"])
-    encoder = _encoder(folder) if recipe.method.reads_text else None
+    encoder = _encoder(folder, folds_in=recipe.method.folds_in) if recipe.method.reads_text else None
     try:
         fitted = type(recipe.method).load(folder, classes, encoder)
         if encoder is not None:
@@ -235,7 +235,7 @@ def _check_card(card: dict[str, Any]) -> None:
         raise TypeError("a value of another kind")
 
 
-def _encoder(folder: Path) -> Encoder:
+def _encoder(folder: Path, *, folds_in: bool) -> Encoder:
     from fewtune.backbones.load import load_encoder
 
     encoder = load_encoder(folder)
@@ -247,7 +247,7 @@ def _encoder(folder: Path) -> Encoder:
         if pickle.exists():
             raise UnsafeWeights(f"{pickle} is a pickle, which can run any code when opened: refused. Fit again.")
         raise BackboneDamaged(f"{adapter} has no adapter_model.safetensors. Fit again, or restore it.")
-    return _with_adapter(encoder, adapter)
+    return _with_adapter(encoder, adapter) if folds_in else encoder
 
 
 def _with_adapter(encoder: Encoder, adapter: Path) -> Encoder:

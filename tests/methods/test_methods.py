@@ -27,6 +27,7 @@ QUICK = {
     "lora": {"least_steps": 12, "epochs": 1.0, "rate": 5e-3},
     "top_layers": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
     "full": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
+    "prompt_tuning": {"least_steps": 12, "epochs": 1.0, "rate": 1e-2, "tokens": 5},
 }
 
 
@@ -54,7 +55,7 @@ class TestMethods(MethodContract):
 
 
 @pytest.mark.parametrize("architecture", ["albert", "deberta", "modernbert", "distilbert", "roberta"])
-@pytest.mark.parametrize("name", ["lora", "top_layers", "contrastive"])
+@pytest.mark.parametrize("name", ["lora", "top_layers", "contrastive", "prompt_tuning"])
 class TestOtherArchitectures:
     """ALBERT has one layer for all depths, DeBERTa's return tuples: each is tuned, saved and opened all the same."""
 

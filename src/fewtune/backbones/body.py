@@ -143,15 +143,19 @@ class Body(nn.Module):
         """
         keys = list(zip(runs or [0] * len(texts), texts, strict=True))
         unique = list(dict.fromkeys(keys))
-        lengths = [len(ids) for ids in self.encoder.tokens([text for _, text in unique])]
+        lengths = self.lengths([text for _, text in unique], [run for run, _ in unique])
         pooled: dict[tuple[int, str], torch.Tensor] = {}
         with compute_precision():  # around all chunks: the weights are cast once, not once a chunk
-            for rows in self._chunks(lengths, [run for run, _ in unique]):
+            for rows in self.chunks(lengths, [run for run, _ in unique]):
                 part = [unique[row] for row in rows]
                 pooled.update(zip(part, self._chunk([t for _, t in part], [run for run, _ in part]), strict=True))
         return torch.stack([pooled[key] for key in keys])
 
-    def _chunks(self, lengths: Sequence[int], runs: Sequence[int]) -> Iterator[Sequence[int]]:
+    def lengths(self, texts: Sequence[str], runs: Sequence[int]) -> list[int]:
+        """Tokens that each text takes in a run's pass."""
+        return [len(ids) for ids in self.encoder.tokens(texts)]
+
+    def chunks(self, lengths: Sequence[int], runs: Sequence[int]) -> Iterator[Sequence[int]]:
         """Rows to compute at a time: like lengths together where there is padding; where not, runs are kept whole.
 
         How a run is cut depends on its own rows alone: its noise must not depend on who shares the pack.
@@ -183,6 +187,11 @@ class Body(nn.Module):
             states = self.encoder.hidden(texts, self.depth)
             self._prefix = nn.utils.rnn.pad_sequence(states, batch_first=True)
         with compute_precision():
+        hidden_BTD, mask_BT = self._padded_states(texts)
+        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+
+    def _padded_states(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, T, D] the last layer's states of texts padded on the right, and the [B, T] mask of real tokens."""
             hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
         self._prefix = None
         return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
@@ -193,7 +202,7 @@ class Body(nn.Module):
         if self.encoder.pooling.mode == "mean":
             return layout.means(hidden_SD)
         hidden_BTD, mask_BT = layout.padded(hidden_SD)
-        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+        return hidden_BTD, mask_BT
 
     def packed_states(self, texts: list[str], runs: Sequence[int]) -> tuple[torch.Tensor, Layout]:
         """[S, D] the last layer's states of texts that stand one behind the other, and where each stands."""
@@ -201,7 +210,7 @@ class Body(nn.Module):
         return self._last_states(texts, layout, straight=self._straight), layout
 
     def _layout(self, texts: list[str], runs: Sequence[int] | None = None) -> Layout:
-        lengths = [len(ids) for ids in self.encoder.tokens(texts)]
+        lengths = self.lengths(texts, runs or [0] * len(texts))
         return Layout(
             lengths,
             runs=runs,
@@ -236,7 +245,7 @@ class Body(nn.Module):
         self.eval()
         vectors: dict[str, torch.Tensor] = {}
         unique = list(dict.fromkeys(texts))
-        lengths = [len(ids) for ids in self.encoder.tokens(unique)]
+        lengths = self.lengths(unique, [run] * len(unique))
         for rows in batches.by_length(lengths, token_budget=4 * CHUNK_TOKENS):
             part = [unique[row] for row in rows]
             vectors.update(zip(part, self._chunk(part, [run] * len(part)), strict=True))

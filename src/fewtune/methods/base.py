@@ -178,6 +178,8 @@ class Method(ABC):
     @property
     def called(self) -> str:
         """What a person reads of this one: the title, and what tells it from others of its kind."""
+    folds_in: ClassVar[bool] = True
+    """Whether an adapter it saves becomes part of the backbone's weights when opened; else its `load` reads it."""
         return self.title
 
     @classmethod
@@ -318,3 +320,8 @@ class TunedMethod(Method):
     """Largest global gradient norm; larger gradients are scaled down."""
     patience: int = 3
     """Measurements without a better validation loss before the run stops."""
+    @property
+    def extent(self) -> int:
+        """What runs of a stack may differ in and need room for: the rank of an adapter, the length of a prompt."""
+        return 0
+

@@ -22,7 +22,7 @@ from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod
 from fewtune.methods.fitted_body import FittedBody
-from fewtune.methods.head import LinearHead
+from fewtune.methods.head import LinearHead, Vectors
 from fewtune.methods.probe import HEAD_FILE, FittedProbe, choose_strength, fit_on, head_rows
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class CrossEntropyMethod(TunedMethod):
 
     @abstractmethod
     def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
-        """The body with the parts that move unfrozen, once a seed; `largest` is the largest rank of them, if any."""
+        """The body with the parts that move unfrozen, once a seed; `largest` is the largest `extent` of them."""
 
-    def enter(self, body: Body, slot: int, seed: int) -> None:
+    def enter(self, body: Body, slot: int, material: Material) -> None:
         """Put a run's initial weights into a slot of `body`: those of the encoder."""
         body.reset(slot)
 
@@ -95,22 +95,25 @@ class CrossEntropyMethod(TunedMethod):
 
     def stack(self, encoder: Encoder, methods: Sequence[CrossEntropyMethod], classes: int) -> CrossEntropyStack:
         """Room for one run of each of `methods`."""
-        largest = max(int(getattr(method, "rank", 0)) for method in methods)
+        largest = max(method.extent for method in methods)
         return CrossEntropyStack(self.body(encoder, [0] * len(methods), largest), classes)
 
-    def first_head(self, material: Material) -> LinearHead:
+    def first_head(self, material: Material, body: Body, slot: int) -> LinearHead:
         """The probe's head, its strength chosen inside the fold; runs on the same rows share it."""
-        return _once(self._head_key(material), lambda: self._fit_head(material))
+        assert material.encoder is not None
+        embed = material.encoder.embed
+        return once(self.head_key(material), lambda: self.fit_head(material, embed))
 
-    def _head_key(self, material: Material) -> Hashable:
+    def head_key(self, material: Material) -> Hashable:
+        """What the first head depends on."""
         assert material.encoder is not None
         rows = (tuple(material.texts), material.labels.tobytes(), tuple(material.groups or ()), material.seed)
         names = (material.classes, material.names)
         return (material.encoder.fingerprint, rows, names, self.strengths, self.default_strength)
 
-    def _fit_head(self, material: Material) -> LinearHead:
-        assert material.encoder is not None
-        rows = head_rows(material, material.encoder.embed, class_names=True)
+    def fit_head(self, material: Material, embed: Callable[[Sequence[str]], Vectors]) -> LinearHead:
+        """A head on what `embed` makes of the rows."""
+        rows = head_rows(material, embed, class_names=True)
         strength = choose_strength(rows, material, self.strengths, self.default_strength)
         return fit_on(rows, material, strength)
 
@@ -124,7 +127,7 @@ class CrossEntropyMethod(TunedMethod):
 _heads: OrderedDict[Hashable, LinearHead] = OrderedDict()
 
 
-def _once(key: Hashable, fit: Callable[[], LinearHead]) -> LinearHead:
+def once(key: Hashable, fit: Callable[[], LinearHead]) -> LinearHead:
     """The head made for `key`; the settings of a grid start from the same one on the same fold."""
     if key not in _heads:
         _heads[key] = fit()
@@ -146,9 +149,9 @@ class CrossEntropyStack(Stack):
     def enter(self, slot: int, method: CrossEntropyMethod, material: Material) -> CrossEntropyTunable:
         """Begin a run: initial body, the probe's head, its own noise and dropout."""
         self.body.noise.begin(slot, material.seed)
-        method.enter(self.body, slot, material.seed)
+        method.enter(self.body, slot, material)
         self.body.set_dropout(method.dropout, run=slot)
-        head = method.first_head(material)
+        head = method.first_head(material, self.body, slot)
         with torch.no_grad():
             self.weight_KCD[slot] = torch.from_numpy(head.weight_CD)
             self.bias_KC[slot] = torch.from_numpy(head.bias_C)

@@ -20,6 +20,7 @@ from fewtune.backbones.layers import layer_count, sharing_copy
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.stacked import StackedLoRA
 from fewtune.errors import BackboneError
+from fewtune.methods.base import Material
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class LoRA(CrossEntropyMethod):
             encoder, depth=self.frozen_layers(encoder), seeds=seeds, rank=largest or self.rank, targets=self.targets
         )
 
-    def enter(self, body: Body, slot: int, seed: int) -> None:
+    def enter(self, body: Body, slot: int, material: Material) -> None:
         """Draw the adapter of a run."""
         assert isinstance(body, LoRABody)
-        body.enter(slot, self, seed)
+        body.enter(slot, self, material.seed)
+
+    @property
+    def extent(self) -> int:
+        """The rank."""
+        return self.rank
 
     def stack_key(self) -> Hashable:
         """Ranks may differ; which layers are adapted may not."""

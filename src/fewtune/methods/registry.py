@@ -23,6 +23,11 @@ _WHERE = {
 _WRITING = {
     "zero_shot": "generation.zero_shot:ZeroShotPrompt",
     "few_shot": "generation.few_shot:FewShotPrompt",
+_ASKED = {
+    "prompt_tuning": "prompt_tuning:PromptTuning",
+}
+"""Judged when they are asked for and not otherwise."""
+
     "lora": "generation.lora:LoRAWriter",
     "top_layers": "generation.top_layers:TopLayersWriter",
     "full": "generation.full:FullWriter",
@@ -40,22 +45,21 @@ _WRITING_ASKED = {
 }
 """Judged when they are asked for and not otherwise."""
 
-NAMES = tuple(_WHERE)
-"""All names of methods that tell classes apart, in climbing order."""
+NAMES = (*_WHERE, *_ASKED)
+"""All names of methods that tell classes apart: those on the ladder, in climbing order, then those asked for."""
 WRITING_NAMES = (*_WRITING, *_WRITING_ASKED)
 """All names of methods that write: those on the ladder, in climbing order, then those judged only when asked for."""
 
 
 def names(task: Task = "classification", asked: Sequence[str] = ()) -> tuple[str, ...]:
     """The names of the methods on a task's ladder, in climbing order, and of those beside it that are asked for."""
-    if task == "classification":
-        return NAMES
-    return (*_WRITING, *(name for name in _WRITING_ASKED if name in asked))
+    ladder, beside = (_WHERE, _ASKED) if task == "classification" else (_WRITING, _WRITING_ASKED)
+    return (*ladder, *(name for name in beside if name in asked))
 
 
 def method_class(name: str, task: Task = "classification") -> type[Method]:
     """The class of the method called `name`. Raises UsageError for a name nobody has."""
-    where = _WHERE if task == "classification" else _WRITING | _WRITING_ASKED
+    where = _WHERE | _ASKED if task == "classification" else _WRITING | _WRITING_ASKED
     if name not in where:
         raise UsageError(f"There is no method called {name!r}. Known: {', '.join(where)}.")
     module, cls = where[name].split(":")

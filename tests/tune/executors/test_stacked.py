@@ -10,6 +10,7 @@ from fewtune.data.splits import repeated_folds
 from fewtune.methods.full import Full
 from fewtune.methods.lora import LoRA
 from fewtune.methods.probe import Probe
+from fewtune.methods.prompt_tuning import PromptTuning
 from fewtune.methods.top_layers import TopLayers
 from fewtune.recipe import Recipe
 from fewtune.testing.executors import ExecutorContract, same, toy_context
@@ -79,6 +80,42 @@ def test_runs_with_weights_of_their_own(context, slots, kind):
     base = kind(least_steps=5, epochs=1, most_steps=5, rate=1e-4)
     methods = [base, dataclasses.replace(base, rate=5e-4), dataclasses.replace(base, dropout=0.3), base, base]
     check(context, plan_of(context, methods), slots)
+
+
+def test_prompts_that_differ_in_everything(context, slots):
+    """Length, beginning, rates, dropout, smoothing, batch size, steps, class weights, rows, seed: each run its own."""
+    base = PromptTuning(tokens=4, least_steps=5, most_steps=5, epochs=1)
+    methods = [
+        base,
+        dataclasses.replace(base, tokens=1, rate=5e-2),
+        dataclasses.replace(base, tokens=9, text="red dog", weight_decay=0.3),
+        dataclasses.replace(base, batch_size=4, least_steps=8, most_steps=8, clip_norm=0.01),
+        dataclasses.replace(base, tokens=6, dropout=0.5, label_smoothing=0.2),
+        dataclasses.replace(base, dropout=0.0, class_weights=True, head_rate=1e-2, warmup_share=0.5),
+    ]
+    check(context, plan_of(context, methods, watch=True), slots)
+
+
+def test_prompts_leave_early_stop_early_and_others_take_their_place(context, monkeypatch):
+    monkeypatch.setattr("fewtune.methods.cross_entropy.ROWS_TO_SPARE", 4)
+    base = PromptTuning(epochs=0.01, patience=1, rate=0.1)
+    settings = ((4, 3), (2, 14), (7, 5), (3, 14))
+    plan = plan_of(context, [dataclasses.replace(base, tokens=tokens, least_steps=s) for tokens, s in settings])
+    check(context, plan, 2)
+    logs = [outcome.log for _, outcome in sorted(StackedExecutor(2).execute(plan, context))]
+    assert all(log.validation_on == "own" for log in logs)
+    assert len({len(log.steps) for log in logs}) > 2, "each its own end"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_prompts_on_the_trunks_of_causal_models(architecture, tmp_path):
+    """A causal model read as an encoder: what stands before a text is seen by all of it."""
+    from fewtune.backbones.load import load_encoder
+    from fewtune.testing.tiny_writers import make_tiny_writer
+
+    context = toy_context(load_encoder(make_tiny_writer(tmp_path / architecture, architecture)))
+    base = PromptTuning(tokens=3, least_steps=4, epochs=0.01)
+    check(context, plan_of(context, [base, dataclasses.replace(base, tokens=7), base]), 3)
 
 
 def test_runs_leave_early_and_others_take_their_place(context):
