@@ -49,7 +49,7 @@ def packed(lengths: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
         layout = Layout(lengths[rows], fill=filling(int(lengths[rows].sum())))
         linear += lengths[rows].sum(), layout.tokens
         for group in layout.groups(apart=True).groups:
-            count, longest = group.padded_BT.shape
+            count, longest = group.real_BT.shape
             own = group.real_BT.sum(1).numpy()
             tokens += own.sum(), count * longest
             pairs += (own**2).sum(), count * longest**2

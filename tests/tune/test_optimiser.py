@@ -1,10 +1,10 @@
-"""AdamW over many runs is PyTorch's AdamW on each."""
+"""AdamW, of one run and over many, is PyTorch's."""
 
 import numpy as np
 import pytest
 import torch
 
-from fewtune.tune.optimiser import StackedAdamW
+from fewtune.tune.optimiser import StackedAdamW, update
 
 SETTINGS = [(1e-2, 0.0, 1e9), (3e-3, 0.1, 1e9), (5e-2, 0.01, 0.5)]
 """Rate, weight decay and clipping of each run."""
@@ -96,3 +96,25 @@ def test_the_tensors_are_views_of_one_buffer(stacked):
     optimiser.weights_KP[2] = 7.0
     assert all(bool((tensor[2] == 7).all()) for tensor in mine)
     assert optimiser.weights_KP.shape == (3, 12 + 5 + 4)
+
+
+@pytest.mark.parametrize("run", range(len(SETTINGS)))
+def test_one_run_is_stepped_as_pytorch_steps_it(run):
+    """The first step makes the moments, by PyTorch itself; what has no gradient in a step stays as it is."""
+    _, decay, clip = SETTINGS[run]
+    mine = [torch.nn.Parameter(tensor[run].detach().clone()) for tensor in tensors(len(SETTINGS))]
+    spare = torch.nn.Parameter(torch.ones(3))
+    rates = groups_of(run)
+    groups = [{**rates[0], "params": [*mine[:2], spare]}, {**rates[1], "params": mine[2:]}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
+    steps = [(step, 1 - step / 10) for step in range(6)]
+    for step, factor in steps:
+        for parameter, gradient in zip(mine, gradients(step, len(SETTINGS)), strict=True):
+            parameter.grad = gradient[run].clone()
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate["lr"] * factor
+        update(optimiser, clip)
+    for ours, theirs in zip(mine, alone(run, steps), strict=True):
+        np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
+        assert int(optimiser.state[ours]["step"]) == len(steps)
+    assert torch.equal(spare, torch.ones(3))

@@ -120,8 +120,10 @@ def attend(all_S3HW: torch.Tensor, plan: Plan) -> tuple[torch.Tensor, Kept]:
     return answer_NHW.index_select(0, grouping.back), kept
 
 
-def attend_back(grad_SHW: torch.Tensor, kept: Sequence[torch.Tensor | None], plan: Plan) -> torch.Tensor:
-    """[S, 3, H, W] gradients of queries, keys and values; zeros for the filling."""
+def attend_back(
+    grad_SHW: torch.Tensor, kept: Sequence[torch.Tensor | None], plan: Plan, *, keys: bool = True
+) -> torch.Tensor:
+    """[S, 3, H, W] gradients of queries, keys and values; zeros for the filling, and for keys not asked for."""
     grouping = plan.grouping
     grad_NHW = grad_SHW.new_zeros(len(grouping.there), *grad_SHW.shape[1:])  # places beyond a text's end have none
     grad_NHW.index_copy_(0, grouping.back[: grouping.tokens], grad_SHW[: grouping.tokens])
@@ -136,7 +138,10 @@ def attend_back(grad_SHW: torch.Tensor, kept: Sequence[torch.Tensor | None], pla
         back_ZTT = _times(torch.bmm(grad_ZTW, value_ZTW.transpose(1, 2)), factors_ZTT)
         scores_ZTT = torch._softmax_backward_data(back_ZTT, weights_ZTT, -1, torch.float32)
         torch.bmm(scores_ZTT, key_ZTW, out=grads_3ZTW[0]).mul_(plan.scale)
-        torch.bmm(scores_ZTT.transpose(1, 2), query_ZTW, out=grads_3ZTW[1])  # the queries kept are scaled already
+        if keys:
+            torch.bmm(scores_ZTT.transpose(1, 2), query_ZTW, out=grads_3ZTW[1])  # the queries kept are scaled already
+        else:
+            grads_3ZTW[1] = 0
         by_text = grads_3ZTW.view(3, span[1], -1, *grads_3ZTW.shape[2:])
         _at(grad_N3HW, span).copy_(by_text.permute(1, 3, 0, 2, 4))
     grad_S3HW = grad_N3HW.index_select(0, grouping.back)

@@ -127,6 +127,10 @@ class _Product:
         self.tensors: list[torch.Tensor] = [*bodies, *factors]
         self._frozen: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor]] = {}
 
+    def tuned(self, place: int) -> bool:
+        """Whether anything of the layer at `place` moves."""
+        return self.moves or self.adapters[place] is not None
+
     def weights(self, run: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """[O, I] and [O] of all layers, one below the other; made once when nothing of them moves."""
         if dtype in self._frozen:
@@ -297,8 +301,9 @@ class _Layer(torch.autograd.Function):
         sum_SD, of_norm = layer.norms[0].backward(last_SD + middle_SD, kept, layout)
         seen_SD, of_answer = layer.answer.backward(_times(sum_SD, next(kept), dtype), kept, layout)
         of_seen = list(itertools.islice(kept, ctx.looks))
-        looks_S3HW = attend_back(seen_SD.view(len(seen_SD), layer.heads, -1), of_seen, ctx.plan)
         further = ctx.needs_input_grad[0]
+        keys = further or layer.looks.tuned(1)
+        looks_S3HW = attend_back(seen_SD.view(len(seen_SD), layer.heads, -1), of_seen, ctx.plan, keys=keys)
         states_SD, of_looks = layer.looks.backward(looks_S3HW.flatten(1), kept, layout, further=further)
         back_SD = (sum_SD + states_SD).to(ctx.residual) if further else None
         return back_SD, None, None, None, *of_looks, *of_answer, *of_wide, *of_out, *of_norm, *of_last

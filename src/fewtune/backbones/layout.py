@@ -36,10 +36,8 @@ def filling(tokens: int) -> int:
 class Group:
     """Texts of like length that attend in one product; each sees itself only."""
 
-    padded_BT: torch.Tensor
-    """Where each token stands in the pack; places beyond a text's end point at its first token."""
     real_BT: torch.Tensor
-    """Which places are tokens."""
+    """Which places are tokens, each text padded on the right."""
     whole: bool
     """Whether all are."""
     run: int | None
@@ -202,7 +200,9 @@ class Layout:
 
     def padded(self, flat_SD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, T, D] with each text padded on the right, and the [B, T] mask of real tokens, in the pack's order."""
-        places_BT, real_BT, _ = _padded(self, np.arange(len(self.lengths)))
+        places_BT, real_BT = (
+            torch.from_numpy(part).to(self.device) for part in _places(self, np.arange(len(self.lengths)))
+        )
         padded_BTD = flat_SD.index_select(0, places_BT.flatten()).view(*places_BT.shape, -1)
         return padded_BTD, real_BT.long()
 
@@ -211,14 +211,18 @@ class Grouping:
     """All texts of a pack in groups, and the way there and back for all of them at once."""
 
     def __init__(self, layout: Layout, members: Sequence[tuple[Any, int | None]]) -> None:
-        self.groups = [Group(*_padded(layout, rows, multiple=ROUND_ATTENTION), run) for rows, run in members]
-        self.there = torch.cat([group.padded_BT.flatten() for group in self.groups])
-        """[N] the token of each place."""
-        real = torch.cat([group.real_BT.flatten() for group in self.groups])
-        self.back = torch.zeros(layout.tokens, dtype=torch.long, device=layout.device)
-        """[S] the place of each token; the first for the filling."""
-        self.back[self.there[real]] = torch.arange(len(self.there), device=layout.device)[real]
-        shapes = [tuple(group.padded_BT.shape) for group in self.groups]
+        padded = [_places(layout, rows, multiple=ROUND_ATTENTION) for rows, _ in members]
+        there = np.concatenate([places_BT.ravel() for places_BT, _ in padded])
+        filled = np.flatnonzero(np.concatenate([real_BT.ravel() for _, real_BT in padded]))
+        back = np.zeros(layout.tokens, dtype=np.int64)
+        back[there[filled]] = filled
+        self.there, self.back = (torch.from_numpy(part).to(layout.device) for part in (there, back))
+        """[N] the token of each place; [S] the place of each token, the first for the filling."""
+        self.groups = [
+            Group(torch.from_numpy(real_BT).to(layout.device), bool(real_BT.all()), run)
+            for (_, real_BT), (_, run) in zip(padded, members, strict=True)
+        ]
+        shapes = [places_BT.shape for places_BT, _ in padded]
         starts = np.cumsum([0, *(count * longest for count, longest in shapes)]).tolist()
         self.spans = [(start, *shape) for start, shape in zip(starts, shapes, strict=False)]
         """Of each group: its first place, how many texts, how many tokens the longest has."""
@@ -230,16 +234,12 @@ class Grouping:
         return iter(self.groups)
 
 
-def _padded(layout: Layout, rows: Any, *, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor, bool]:
+def _places(layout: Layout, rows: Any, *, multiple: int = 1) -> tuple[Any, Any]:
+    """[B, T] where the tokens of texts stand, and which places are tokens; those beyond a text's end show its first."""
     longest = int(layout.lengths[rows].max())
     columns = np.arange(longest + -longest % multiple)
     real_BT = columns < layout.lengths[rows][:, None]
-    places_BT = layout.starts[rows][:, None] + np.where(real_BT, columns, 0)
-    return (
-        torch.from_numpy(places_BT).to(layout.device),
-        torch.from_numpy(real_BT).to(layout.device),
-        bool(real_BT.all()),
-    )
+    return layout.starts[rows][:, None] + np.where(real_BT, columns, 0), real_BT
 
 
 _under_way: list[Layout] = []

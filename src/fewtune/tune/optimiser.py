@@ -1,7 +1,8 @@
-"""AdamW over many runs at once: every run's weights are one row of a flat buffer, `[K, P]`.
+"""AdamW with clipping: of one run in few calls, and of many runs at once.
 
-A handful of elementwise calls update all runs, each with its own rate, weight decay, clipping and step count. What it
-computes is `torch.optim.AdamW` with bias correction (Loshchilov and Hutter 2019), and a test holds the two together.
+For many, every run's weights are one row of a flat buffer, `[K, P]`, and a handful of elementwise calls update all
+runs, each with its own rate, weight decay, clipping and step count. What is computed is `clip_grad_norm_` and
+`torch.optim.AdamW` with bias correction (Loshchilov and Hutter 2019), and tests hold both ways to them.
 
 Legend: K runs there is room for, P weights of one run, G parameter groups.
 """
@@ -16,6 +17,49 @@ import torch
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
+
+
+@torch.no_grad()
+def update(optimiser: torch.optim.Optimizer, clip_norm: float) -> None:
+    """Clip all gradients of a fused AdamW to `clip_norm` in all, then take its step.
+
+    Moments stay where torch keeps them. Left out is torch's bookkeeping around them, which for a few small tensors
+    takes longer than the arithmetic.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    if not parameters or not _plain(parameters, optimiser):
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        optimiser.step()
+        return
+    grads = [parameter.grad for parameter in parameters]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    torch._foreach_mul_(grads, (clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+    for group in optimiser.param_groups:
+        moving = [parameter for parameter in group["params"] if parameter.grad is not None]
+        states = [optimiser.state[parameter] for parameter in moving]
+        means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            moving,
+            [parameter.grad for parameter in moving],
+            means,
+            squares,
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _plain(parameters: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer) -> bool:
+    """Whether all gradients are ordinary tensors in one place, and have had a step that made their moments."""
+    kinds = {(type(p.grad), p.device, p.dtype) for p in parameters}
+    return len(kinds) == 1 and kinds.pop()[0] is torch.Tensor and all(p in optimiser.state for p in parameters)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from fewtune.backbones.portions import Portions
 from fewtune.methods.base import IntArray, Tunable
+from fewtune.tune.optimiser import update
 
 
 def optimiser_for(tunable: Tunable) -> torch.optim.AdamW:
@@ -48,9 +47,7 @@ def training_step(
             lambda rows: _backward(tunable.share(np.asarray(rows, dtype=np.int64), indices)),
             restart=lambda: optimiser.zero_grad(set_to_none=True),
         )
-    parameters = [parameter for group in optimiser.param_groups for parameter in _params(group)]
-    torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-    optimiser.step()
+    update(optimiser, clip_norm)
     optimiser.zero_grad(set_to_none=True)
     return loss
 
@@ -58,7 +55,3 @@ def training_step(
 def _backward(loss: torch.Tensor) -> float:
     loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())
-
-
-def _params(group: dict[str, Any]) -> list[torch.nn.Parameter]:
-    return list(group["params"])
