@@ -189,10 +189,10 @@ def test_frozen_layers_have_no_dropout_in_training(tiny_folders):
 def test_long_batches_are_cut_by_a_runs_own_rows_only(tiny_folders, monkeypatch):
     body = Body(load_encoder(tiny_folders("bert")), depth=0, seeds=[0, 1, 2])
     monkeypatch.setattr("fewtune.backbones.body.PACK_TOKENS", 10)
-    chunks = list(body._chunks([4, 4, 4, 3, 3, 9], [0, 0, 0, 1, 1, 2]))
+    chunks = list(body.chunks([4, 4, 4, 3, 3, 9], [0, 0, 0, 1, 1, 2]))
     assert [list(chunk) for chunk in chunks] == [[0, 1], [2], [3, 4], [5]]
-    assert [list(c) for c in body._chunks([4, 4, 4], [0, 0, 0])] == [[0, 1], [2]]
-    assert [list(c) for c in body._chunks([4, 1, 3], [0, 1, 2])] == [[0, 1, 2]]
+    assert [list(c) for c in body.chunks([4, 4, 4], [0, 0, 0])] == [[0, 1], [2]]
+    assert [list(c) for c in body.chunks([4, 1, 3], [0, 1, 2])] == [[0, 1, 2]]
 
 
 def test_causal_masks_by_hand():
