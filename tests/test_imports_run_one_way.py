@@ -36,6 +36,7 @@ ORDER = [
     "classifier",
     "generator",
     "cli",
+    "__main__",
     "testing",
 ]
 """The folders of DESIGN, with the modules beside them where they stand between folders."""

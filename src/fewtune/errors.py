@@ -13,6 +13,8 @@ FewtuneError
 │   └── UnsafeWeights        a pickle where safetensors should be: refused
 ├── StoreError               a result folder that cannot be written or read
 ├── TrainingDiverged         the loss became NaN or infinite and no attempt recovered
+├── OutOfMemory              the smallest step there is does not fit
+├── TeamLost                 one of several processes that share a model ended before the others
 └── MissingExtra             an optional library is needed: names the extra to install
 """
 
@@ -90,6 +92,14 @@ class StoreError(FewtuneError):
 
 class TrainingDiverged(FewtuneError):
     """The loss became NaN or infinite and no attempt recovered."""
+
+
+class OutOfMemory(FewtuneError):
+    """The smallest step there is does not fit."""
+
+
+class TeamLost(FewtuneError):
+    """One of several processes that share a model ended before the others."""
 
 
 class MissingExtra(FewtuneError, ImportError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,10 @@ from fewtune.writer_folder import WritingModel
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.team import Team
     from fewtune.tune.executors.base import Executor
 
-
+Embed = Callable[[Sequence[str]], Any]
 FEW_TO_CLASSIFY, FEW_TO_WRITE = 500, 100
 """Below so many rows the folds are dealt twice. A loss says more a row than a class that is right or wrong, and a run
 that writes costs more."""
@@ -127,37 +129,81 @@ def _to_classify(
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
     check_words(dict(settings.template.words), dataset.classes)
-    encoders = open_backbones(settings.backbones, progress)
+    encoders, models = open_to_classify(settings.backbones, progress)
+    notes = [note for model in models.values() for note in check_asking(dataset, model, settings.template)]
+    dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
     _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
-    ground = Ground(dataset, seed=settings.seed, embed=next((one.embed for one in encoders.values()), None))
-    return Context(dataset, encoders, ground.groups, tuple(dict.fromkeys(unlabelled)), _partial(settings)), ground
+    ground = Ground(dataset, seed=settings.seed, embed=_likeness(encoders, models))
+    pool = tuple(dict.fromkeys(unlabelled))
+    return Context(dataset, encoders, ground.groups, pool, _partial(settings), models), ground
 
 
-def _to_write(dataset: Dataset, settings: Settings, progress: Progress) -> tuple[Context, Ground]:
+def _likeness(encoders: dict[str, Encoder], models: dict[str, LanguageModel]) -> Embed | None:
+    """What tells how alike texts are: not the states of a model that writes, which are all alike."""
+    from fewtune.methods.generation.retrieval import default_encoder, encoder_there
+
+    own = next((encoder.embed for name, encoder in encoders.items() if name not in models), None)
+    if own is not None or not encoder_there():
+        return own
+    found: Embed = default_encoder().embed
+    return found
+
+
+def check_asking(dataset: Dataset, model: LanguageModel, asked: Template) -> list[str]:
+    """Notes on how a model that writes is asked for labels. Raises UsageError for labels that it cannot be asked for."""
+    from fewtune.methods.labels.words import as_example, check_labels, label_template
+
+    template = label_template(asked, model, dataset.classes)
+    check_labels(template, model, dataset.classes)
+    cut = sum(model.encode_prompt(as_example(text, template), template).cut > 0 for text in dataset.texts)
+    long = f"{cut} texts are longer than the context of {model.context} tokens: their beginnings were cut for "
+    return [*model.notes, *([f"{long}{model.name}."] if cut else [])]
+
+
+def _to_write(dataset: Dataset, settings: Settings, progress: Progress, mix: Mix | None) -> tuple[Context, Ground]:
     notes = check_exchanges(dataset)
-    models = open_language_models(settings.backbones, progress)
+    models = open_language_models(settings.backbones, progress, _team(settings))
     template = None if settings.template == PLAIN else settings.template
     notes += check_lengths(dataset, models, template)
     notes += [note for model in models.values() for note in model.notes]
     dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
     groups = groups_to_write(dataset)
-    context = Context(dataset, {}, groups, partial=_partial(settings), language_models=models)
+    context = Context(
+        dataset, {}, groups, partial=_partial(settings), language_models=models, mix=mix, thrift=settings.thrift
+    )
     return context, Ground(dataset, seed=settings.seed)
+
+
+def _team(settings: Settings) -> Team | None:
+    """The processes that share the model, this one leading; None where it is alone, as nearly always."""
+    if settings.processes is None and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    from fewtune.tune.executors.followers import gather
+
+    return gather(settings.processes)
 
 
 def _partial(settings: Settings) -> Path | None:
     return None if settings.out is None else settings.out / "partial"
 
 
-def open_language_models(names: tuple[str, ...], progress: Progress) -> dict[str, LanguageModel]:
-    """Models that write, by the names they were given. Raises BackboneError."""
+def open_language_models(
+    names: tuple[str, ...], progress: Progress, team: Team | None = None
+) -> dict[str, LanguageModel]:
+    """Models that write, by the names they were given. Raises BackboneError.
+
+    Parameters
+    ----------
+    team : the processes that will share their weights.
+    """
     from fewtune.backbones.language.load import load_language_model
 
     progress.start("Opening the model", len(names))
     models = {}
     for name in names:
         # Weights that move are kept in float32; what is frozen is cast once where products run in half precision.
-        models[name] = load_language_model(name, precision="float32")
+        # A model shared out is large: its frozen weights are held as products need them.
+        models[name] = load_language_model(name, precision=None if team else "float32", team=team)
         progress.advance()
     progress.finish()
     return models
@@ -187,8 +233,14 @@ def check_lengths(dataset: Dataset, models: dict[str, LanguageModel], template: 
 
 
 @contextlib.contextmanager
-def _hands(settings: Settings) -> Iterator[Executor]:
+def _hands(settings: Settings, context: Context) -> Iterator[Executor]:
     """Who carries out the runs; closed at the end, unless it was made elsewhere."""
+    team = next((model.team for model in context.language_models.values() if model.team is not None), None)
+    if team is not None:
+        from fewtune.tune.executors.sharded import ShardedExecutor
+
+        yield ShardedExecutor(team)
+        return
     if not isinstance(settings.executor, str):
         yield settings.executor
         return

@@ -40,8 +40,21 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
     general : path, list of texts or of mappings, Dataset, or None
         What it should not forget: prompts with completions, or texts, scored before and after tuning beside the general
         text that comes with fewtune.
+    replay : list of "general", paths, texts or Datasets
+        What it learns again beside the rows, so as not to forget it.
+    replay_share : float
+        Share of the rows learnt that are replayed.
+    temperature : float
+        Of `fit_tasks`: 1 draws each task by its rows, more draws small ones oftener.
     executor : str
         Who carries out the runs; it changes no result.
+    processes : int or None
+        How many processes share the model, where it is larger than one GPU; each has a GPU, where there are any. It
+        changes no result. The others are started here and end with this one.
+    micro_batch : int or None
+        Rows worked on at a time in training; None: as many as fit. It changes no result.
+    gradient_checkpointing : bool or None
+        Whether layers are computed again on the way back; None: where nothing else fits. It changes no result.
     random_state : int
         The only source of randomness.
     out : path or None
@@ -74,7 +87,13 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         splits: Any = None,
         template: Any = None,
         general: Any = None,
+        replay: Sequence[Any] = (),
+        replay_share: float = 0.05,
+        temperature: float = 2.0,
         executor: str = "auto",
+        processes: int | None = None,
+        micro_batch: int | None = None,
+        gradient_checkpointing: bool | None = None,
         random_state: int = 0,
         out: str | Path | None = None,
         progress: Any = None,
@@ -88,7 +107,13 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         self.splits = splits
         self.template = template
         self.general = general
+        self.replay = replay
+        self.replay_share = replay_share
+        self.temperature = temperature
         self.executor = executor
+        self.processes = processes
+        self.micro_batch = micro_batch
+        self.gradient_checkpointing = gradient_checkpointing
         self.random_state = random_state
         self.out = out
         self.progress = progress
@@ -108,12 +133,41 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         """
         return self.fit_dataset(Dataset(_examples(X, y, groups), task="generation"))
 
+    def fit_tasks(self, tasks: Mapping[str, Dataset]) -> TextGenerator:
+        """Learn several tasks at once, from what `fewtune.read` gave of each; `result_["tasks"]` tells who is hurt.
+
+        Raises
+        ------
+        DataError, UsageError : rows that make no task, or tasks that cannot be mixed, with what to do.
+        """
+        from fewtune.data.tasks import join
+
+        mixed = self._mix()
+        whole, mix = join(
+            list(tasks.items()), temperature=self.temperature, replayed=mixed.replayed, share=self.replay_share
+        )
+        return self._fit(whole, mix)
+
+    def _mix(self) -> Mix:
+        """What is learnt again."""
+        from fewtune.data.general import general_text, read_general, read_replay
+        from fewtune.data.mixing import Mix
+
+        sources = [self.replay] if isinstance(self.replay, str | Path | Dataset) else list(self.replay)
+        measured = [general_text(), *([] if self.general is None else [read_general(self.general)])]
+        replayed = tuple(read_replay(source, measured=measured) for source in sources)
+        return Mix(replayed=replayed, share=self.replay_share, temperature=self.temperature)
+
     def fit_dataset(self, dataset: Dataset) -> TextGenerator:
         """Learn from what `fewtune.read` gave: prompts, conversations or plain texts."""
+        return self._fit(dataset, self._mix())
+
+    def _fit(self, dataset: Dataset, mix: Mix) -> TextGenerator:
         from fewtune.classifier import backbones_of, methods_of, seed_of
         from fewtune.data.templates.make import template_of
         from fewtune.fitting import fit
         from fewtune.study.settings import Settings
+        from fewtune.tune.thrift import Thrift
         from fewtune.writer_folder import WritingModel
 
         if dataset.task == "classification":
@@ -127,6 +181,8 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
             splits=self.splits,
             template=template_of(self.template),
             executor=self.executor,
+            processes=self.processes,
+            thrift=Thrift(self.micro_batch, self.gradient_checkpointing),
             seed=seed_of(self.random_state),
             out=None if self.out is None else Path(self.out),
             task=dataset.task,

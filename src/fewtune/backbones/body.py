@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from fewtune.backbones import batches
+from fewtune.backbones.checkpointing import checkpoint_layers
 from fewtune.backbones.dropout import RunDropout, install_dropout
 from fewtune.backbones.encoder import Encoder, unit
 from fewtune.backbones.fused import fuse
@@ -118,6 +119,11 @@ class Body(nn.Module):
                 layer.train(True)
         return self
 
+    def compute_again(self) -> bool:
+        """Have the live layers computed again on the way back; False where that cannot be."""
+        self._straight = False  # which goes past where layers are asked to
+        return checkpoint_layers(self.model, self.noise)
+
     def _graft(self) -> None:
         layers, theirs = layer_list(self.model), layer_list(self.encoder.model)
         assert layers is not None
@@ -181,20 +187,20 @@ class Body(nn.Module):
     def _chunk(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
         if self.packs:
             return self._pack(texts, runs)
+        hidden_BTD, mask_BT = self._padded_states(texts)
+        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+
+    def _padded_states(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, T, D] the last layer's states of texts padded on the right, and the [B, T] mask of real tokens."""
         ids_BT, mask_BT = batches.pad_tokens(self.encoder.tokens(texts), self.encoder.pad_id)
         ids_BT, mask_BT = ids_BT.to(self.encoder.device), mask_BT.to(self.encoder.device)
         if self.depth:
             states = self.encoder.hidden(texts, self.depth)
             self._prefix = nn.utils.rnn.pad_sequence(states, batch_first=True)
         with compute_precision():
-        hidden_BTD, mask_BT = self._padded_states(texts)
-        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
-
-    def _padded_states(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """[B, T, D] the last layer's states of texts padded on the right, and the [B, T] mask of real tokens."""
             hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
         self._prefix = None
-        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
+        return hidden_BTD, mask_BT
 
     def _pack(self, texts: list[str], runs: Sequence[int]) -> torch.Tensor:
         """[B, D] pooled vectors of texts that stand one behind the other."""

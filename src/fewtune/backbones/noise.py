@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,14 @@ GRAIN = 1 << 16
 """Dropout compares 16 random bits with a threshold: its rate is exact to 1/65536."""
 
 NUMBERS_A_WORD = 4
+
+
+@contextlib.contextmanager
+def own_stream() -> Iterator[None]:
+    """Within it, what is drawn from torch's stream leaves no trace outside; of several GPUs, on the one in use."""
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if used else []):
+        yield
 
 
 class Noise:

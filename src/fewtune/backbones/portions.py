@@ -32,12 +32,23 @@ class Portions:
     Parameters
     ----------
     say : told once, in a sentence, when batches are made smaller; None: a warning in the log.
+    most : rows at a time from the beginning; None: all of them, as long as they fit.
+    last_resort : called when a single row does not fit; True where it made room, and what was tried is tried again.
+    shrinks : False: what does not fit is an error. So where other processes work in step with this one.
     """
 
-    def __init__(self, say: Say | None = None) -> None:
-        self.most: int | None = None
-        """Rows that fitted at once after memory ran out; None while it has not."""
-        self._say = say or _log.warning
+    def __init__(
+        self,
+        say: Say | None = None,
+        *,
+        most: int | None = None,
+        last_resort: Callable[[], bool] | None = None,
+        shrinks: bool = True,
+    ) -> None:
+        self.most = most
+        """Rows at a time; None while all have fitted."""
+        self._say, self._said = say or _log.warning, False
+        self._last_resort, self._shrinks = last_resort, shrinks
 
     def map(self, batch: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
         """What `work` gives for each row of the batch, in as many parts as memory asks for.

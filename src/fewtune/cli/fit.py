@@ -24,7 +24,17 @@ STARTED = time.perf_counter()
 DEFAULT_BUDGET = "15m"
 
 # Options of this command alone.
-Test = Annotated[str | None, typer.Option(help="Labelled file, read once, at the very end.")]
+Train = Annotated[
+    list[str],
+    typer.Argument(
+        help="CSV, TSV, JSON, JSON lines, Parquet, Excel, or a Hub dataset name. Several, each FILE or NAME=FILE, are "
+        "tasks of one model that writes."
+    ),
+]
+Test = Annotated[
+    list[str] | None,
+    typer.Option(help="Labelled file, read once, at the very end; of several tasks one each, in their order."),
+]
 Backbones = Annotated[
     list[str] | None, typer.Option(help="Model folder or Hub name; several are rungs, smallest first.")
 ]
@@ -38,6 +48,16 @@ Changes = Annotated[
 ProbePrompts = Annotated[
     str | None,
     typer.Option(help="Prompts or texts that a model that writes should not forget; scored before and after."),
+]
+Processes = Annotated[
+    int | None, typer.Option(help="Share a model that writes among so many GPUs, or processes of a CPU.")
+]
+MicroBatch = Annotated[
+    int | None, typer.Option(help="Rows a model that writes is trained on at a time; as many as fit when not given.")
+]
+Checkpointing = Annotated[
+    bool | None,
+    typer.Option(help="Compute layers again on the way back, to save memory; only where nothing else fits."),
 ]
 Prefix = Annotated[str | None, typer.Option(help='Put before each text, such as "query: ".')]
 Abstain = Annotated[float, typer.Option(help="Precision that answers kept should reach, for the threshold.")]
@@ -69,6 +89,9 @@ def fit(
     seed: options.Seed = 0,
     executor: options.Executor = "auto",
     ray_address: options.RayAddress = None,
+    processes: Processes = None,
+    micro_batch: MicroBatch = None,
+    gradient_checkpointing: Checkpointing = None,
     out: Out = None,
     as_json: AsJson = False,
     quiet: options.Quiet = False,
@@ -80,12 +103,18 @@ def fit(
     from fewtune.cli.screen import screen
     from fewtune.data.templates.make import template_of
     from fewtune.study.settings import Settings
+    from fewtune.tune.thrift import Thrift
 
-    check_rows(train, called="TRAIN")
-    folder, drawn = result_folder(out, train), screen(quiet=quiet)
-    dataset, pool = read_rows(drawn, train, unlabelled, text=text, label=label, group=group, pair=pair, task=task)
-    check_file(test, option="--test")
+    for file in train:
+        check_rows(file, called="TRAIN")
+    check_tests(test or [], train)
+    folder, drawn = result_folder(out, called(train)), screen(quiet=quiet)
+    columns = {"text": text, "label": label, "group": group, "pair": pair, "task": task}
     check_file(probe_prompts, option="--probe-prompts")
+    check_replay(replay)
+    dataset, pool, mix = read_tasks(
+        drawn, train, unlabelled, columns, temperature=temperature, replay=replay, share=replay_share
+    )
     with drawn:
         settings = Settings(
             backbones=tuple(backbone or ("default",)),
@@ -99,6 +128,8 @@ def fit(
             seed=seed,
             executor=executor,
             ray_address=ray_address,
+            processes=processes,
+            thrift=Thrift(micro_batch, gradient_checkpointing),
             out=folder,
             task=dataset.task,
             changes=tuple(changes or ()),

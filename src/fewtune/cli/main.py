@@ -24,7 +24,9 @@ from fewtune.cli import (
     report,
     runs,
     score,
+    several,
     split,
+    stages,
     study,
 )
 
@@ -77,7 +79,22 @@ def run() -> None:
     # Threads that wait by spinning starve one another on a machine with other work: ten times slower here. Read by the
     # OpenMP library when it is loaded, so it must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    code = 1
     try:
+        _run()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        raise
+    finally:
+        several.end(code)
+
+
+def _run() -> None:
+    from fewtune.errors import FewtuneError
+
+    try:
+        several.begin()
         app()
     except FewtuneError as error:
         typer.echo(f"fewtune: {error}", err=True)

@@ -262,6 +262,19 @@ class Tunable(ABC):
     def finish(self) -> Fitted:
         """The fitted model, from the tensors as they stand."""
 
+    def compute_again(self) -> bool:
+        """Have layers computed again on the way back, to save memory; False where that cannot be."""
+        return False
+
+    def demand(self, rows: int, *, again: bool) -> int | None:
+        """Bytes that a step on so many of its longest rows holds for the way back; None where that is not known.
+
+        Parameters
+        ----------
+        again : whether layers are computed again on the way back.
+        """
+        return None
+
     def random_state(self) -> Any:
         """Where its own random streams stand, as plain values; None when torch's stream is all it draws from."""
         return None
@@ -301,6 +314,10 @@ class TunedMethod(Method):
     def stack_key(self) -> Hashable:
         """Methods with equal keys can be trained side by side; None: only alone."""
         return None
+
+    def stacks_on(self, encoder: Encoder) -> bool:
+        """Whether each of several runs can have its own of what moves in `encoder`."""
+        return True
 
     def stack(self, encoder: Encoder, methods: Sequence[Any], classes: int) -> Stack:
         """Room for one run of each of `methods`, which share this one's `stack_key`, on data of so many classes."""

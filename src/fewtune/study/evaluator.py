@@ -119,8 +119,8 @@ class Evaluator:
         """
         rows: IntArray = np.arange(len(self.context.dataset), dtype=np.int64)
         run = Run(recipe, rows, rows[:0], derive(self.seed, -1, -1))
-        fitted = fit(run, self.context, tick=self.progress.step)
-        templated = recipe.method.reads_text and not self.context.writes
+        fitted = self.executor.fit(run, self.context, tick=self.progress.step)
+        templated = recipe.method.embeds and not self.context.writes
         return Templated(fitted, self.context.render(recipe)) if templated else fitted
 
     def _tick(self) -> None:

@@ -43,7 +43,7 @@ def forgetting(
     if not trained:
         return {"measured": [], "skipped": [NOT_TUNED]}
     assert isinstance(fitted, ModelWriter)
-    untuned = ModelWriter(fitted.language_model, fitted.template)
+    untuned = fitted.untuned()
     measured, skipped = list[dict[str, Any]](), list[str]()
     for name, dataset in sets:
         try:

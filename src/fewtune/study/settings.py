@@ -15,6 +15,7 @@ from fewtune.methods.registry import method_class
 from fewtune.study.budget import parse
 from fewtune.study.changes import change_of
 from fewtune.tune.executors.registry import AUTO, check_executor
+from fewtune.tune.thrift import Thrift
 
 if TYPE_CHECKING:
     from fewtune.tune.executors.base import Executor
@@ -41,6 +42,10 @@ class Settings:
     """Who carries out the runs, by name, or one made elsewhere, which is left open; it changes no result."""
     ray_address: str | None = None
     """A Ray cluster's, for the executor `ray`."""
+    processes: int | None = None
+    """How many share the weights of a model that writes, where it is larger than one GPU; it changes no result."""
+    thrift: Thrift = field(default_factory=Thrift)
+    """How the steps of a model that writes are made to fit memory; it changes no result."""
     task: Task = "classification"
     """What the rows are for; methods are those of the task."""
     changes: tuple[str, ...] = ()
@@ -53,6 +58,8 @@ class Settings:
         _whole("folds", self.folds, least=2)
         _whole("repeats", self.repeats, least=1)
         _whole("seed", self.seed, least=0)
+        _whole("processes", self.processes, least=1)
+        self._check_size()
         if self.splits is not None and (self.folds or self.repeats):
             raise UsageError("The splits are given: leave out folds and repeats.")
         for name in self.methods or ():
@@ -62,6 +69,16 @@ class Settings:
         if isinstance(self.executor, str):
             check_executor(self.executor, self.ray_address)
         parse(self.budget)
+
+    def _check_size(self) -> None:
+        """What is for large models is for those that write."""
+        if self.task == "classification" and (self.processes or self.thrift.asked):
+            raise UsageError(
+                "--processes, --micro-batch and --gradient-checkpointing are for models that write, which may be large. "
+                "Encoders are small: leave them out."
+            )
+        if self.processes and self.executor != AUTO:
+            raise UsageError("With --processes one run is worked on at a time, by all of them: leave out --executor.")
 
     def check_out(self) -> None:
         """Raises UsageError when `out` holds files that are not a fit's: they could be overwritten."""

@@ -96,6 +96,22 @@ def _parameters(optimiser: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
+def random_streams(ending: str = "") -> dict[str, torch.Tensor]:
+    """Where torch's streams stand, here and on the GPU in use, where padded models draw their dropout."""
+    found = {f"rng{ending}": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found[f"rng.cuda{ending}"] = torch.cuda.get_rng_state()
+    return found
+
+
+def set_random_streams(tensors: dict[str, torch.Tensor], ending: str = "") -> None:
+    """Put back what `random_streams` gave, where it is there."""
+    if f"rng{ending}" in tensors:
+        torch.set_rng_state(tensors[f"rng{ending}"])
+    if f"rng.cuda{ending}" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[f"rng.cuda{ending}"])
+
+
 def _read(path: Path | None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and plain values; nothing of a file that is absent or damaged."""
     from safetensors import SafetensorError, safe_open

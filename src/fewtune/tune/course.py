@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fewtune.backbones.noise import own_stream
 from fewtune.data.splits import holdout
 from fewtune.methods.base import IntArray, Material, TrainingLog, Tunable, TunedMethod, Watched
 from fewtune.tune.step import rate_factor
@@ -75,6 +76,9 @@ class Course:
         self.keeper = BestKeeper(tunable, patience=self.method.patience) if attempt.own is not None else None
         self.total = self.method.total_steps(attempt.material)
         self.every = max(1, self.total // MEASUREMENTS)
+        self.good = LastGood(tunable)
+        self.notes: tuple[str, ...] = ()
+        """What a person should know of how it went."""
         self.failed = False
         self._batches = tunable.batches(np.random.default_rng(attempt.material.seed))
 
@@ -111,6 +115,25 @@ class Course:
         if self.keeper is not None:
             self.keeper.restore(self.log)
         return False
+
+    def keep_last_good(self) -> bool:
+        """Of a loss that is no number: on the last attempt, put back the last weights that gave one; False for none.
+
+        An attempt that is not the last fails whole: with another seed the course may be run to its end.
+        """
+        if not self.attempt.last:
+            return False
+        broke = self.step
+        if self.keeper is not None and self.keeper.state is not None:
+            self.keeper.restore(self.log)
+        elif not self.good.restore(self.log):
+            return False
+        self.failed = False
+        said = f"The loss of step {broke} of {self.total} was not a finite number, and training stopped there. "
+        self.notes = (
+            f"{said}The weights of step {self.log.best_step}, the last good ones, were kept. Lower the rate.",
+        )
+        return True
 
     def _stuck(self) -> bool:
         judged_at = max(10, 2 * round(self.method.warmup_share * self.total))
@@ -156,10 +179,37 @@ def measure(tunable: Tunable, rows: Watched) -> float:
     """The loss on `rows`, in evaluation mode."""
     tunable.train(False)
     # Measuring must not move the run's random stream: watched or not, the same weights come out.
-    with torch.random.fork_rng(), torch.no_grad():
+    with own_stream(), torch.no_grad():
         loss = tunable.watched_loss(rows)
     tunable.train(True)
     return loss
+
+
+class LastGood:
+    """Weights from before a loss went wrong.
+
+    That the weights after a step are good is known once the next step's loss is a number: till then they only might be.
+    """
+
+    def __init__(self, tunable: Tunable) -> None:
+        self.tunable = tunable
+        self.good: tuple[int, dict[str, torch.Tensor]] | None = None
+        self.maybe: tuple[int, dict[str, torch.Tensor]] | None = None
+
+    def see(self, step: int, *, due: bool) -> None:
+        """After a step whose loss was a number; when it is `due`, the weights as they now stand are kept."""
+        if self.maybe is not None:
+            self.good, self.maybe = self.maybe, None
+        if due:
+            self.maybe = (step, self.tunable.state())
+
+    def restore(self, log: TrainingLog) -> bool:
+        """Put the last good weights back; False where there are none."""
+        if self.good is None:
+            return False
+        log.best_step, state = self.good
+        self.tunable.load_state(state)
+        return True
 
 
 class BestKeeper:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from fewtune.backbones.portions import Portions
+from fewtune.backbones.noise import own_stream
 from fewtune.errors import TrainingDiverged
 from fewtune.methods.base import Fitted, Material, TunedMethod, Watched
 from fewtune.tune.checkpoint import Checkpoint
 from fewtune.tune.course import MOST_RESEEDS, Attempt, Course
+from fewtune.tune.saver import Saver, memory_told
 from fewtune.tune.step import optimiser_for, training_step
+from fewtune.tune.thrift import Thrift
 
 
 def train(
@@ -22,6 +25,7 @@ def train(
     watch: Watched | None = None,
     tick: Callable[[], None] | None = None,
     checkpoint: Path | None = None,
+    thrift: Thrift | None = None,
 ) -> Fitted:
     """Build, train and finish one run.
 
@@ -32,23 +36,35 @@ def train(
     watch : held-out rows to measure, never to act on.
     tick : called after every step (progress, budget; may raise to interrupt).
     checkpoint : file to go on from where there is one, written now and then; None keeps none.
+    thrift : how a step is made to fit memory.
 
     Raises
     ------
-    TrainingDiverged : the loss was NaN or infinite on every attempt.
+    TrainingDiverged : the loss was NaN or infinite on every attempt, and on the last before anything was learnt.
+    OutOfMemory : a single row does not fit, whatever is saved.
     """
-    keeper = Checkpoint(checkpoint)
+    keeper = _keeper(checkpoint, material)
     attempt = Attempt.first(method, material, watch)
     for _ in range(keeper.attempt):
         attempt = attempt.again()
     while True:
-        fitted = _attempt(attempt, tick, keeper)
+        fitted = _attempt(attempt, tick, keeper, thrift or Thrift())
         if fitted is not None:
             keeper.remove()
             return fitted
         if attempt.last:
             raise diverged(method)
         attempt = attempt.again()
+
+
+def _keeper(path: Path | None, material: Material) -> Checkpoint:
+    """Of a run alone, or of one that several processes share."""
+    model = material.language_model
+    if model is None or model.team is None:
+        return Checkpoint(path)
+    from fewtune.tune.shared_checkpoint import SharedCheckpoint
+
+    return SharedCheckpoint(path, model.team)
 
 
 def diverged(method: TunedMethod) -> TrainingDiverged:
@@ -58,28 +74,35 @@ def diverged(method: TunedMethod) -> TrainingDiverged:
     )
 
 
-def _attempt(attempt: Attempt, tick: Callable[[], None] | None, keeper: Checkpoint) -> Fitted | None:
+def _alone(material: Material) -> bool:
+    return material.language_model is None or material.language_model.team is None
+
+
+def _attempt(attempt: Attempt, tick: Callable[[], None] | None, keeper: Checkpoint, thrift: Thrift) -> Fitted | None:
     """One try; None asks for another seed."""
-    with torch.random.fork_rng():
+    alone = _alone(attempt.material)
+    with own_stream(), memory_told(alone=alone):
         torch.manual_seed(attempt.material.seed)
         tunable = attempt.method.build(attempt.material)
         course = Course(attempt, tunable)
         optimiser = optimiser_for(tunable)
         tunable.train(True)
         keeper.resume(course, optimiser)
-        portions, clip_norm = Portions(), attempt.method.clip_norm
+        saver = Saver(thrift, tunable, batch=int(getattr(attempt.method, "batch_size", 1)), alone=alone)
+        options: dict[str, Any] = {"clip_norm": attempt.method.clip_norm, "portions": saver.portions}
         going = course.step < course.total
         while going:
             batch, factor = course.batch(), course.factor
-            loss = training_step(tunable, batch, optimiser, factor=factor, clip_norm=clip_norm, portions=portions)
+            loss = training_step(tunable, batch, optimiser, factor=factor, **options)
             going = course.see(loss)
             if going:
                 keeper.consider(course, optimiser)
             if tick is not None:
                 tick()
-        if course.failed:
+        if course.failed and not course.keep_last_good():
             return None
         tunable.train(False)
         fitted = tunable.finish()
     fitted.log = course.log
+    fitted.notes = (*fitted.notes, *course.notes, *saver.notes)
     return fitted

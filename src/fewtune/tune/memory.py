@@ -68,3 +68,40 @@ def free(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not told here: room for one
         return 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a step is taken."""
+
+    rows: int
+    """Worked on at a time."""
+    again: bool
+    """Whether layers are computed again on the way back."""
+
+
+def plan_of(tunable: Tunable, batch: int, *, again: bool = False, room: int | None = None) -> Plan | None:
+    """As many rows at a time as fit, and layers computed again only where a single row would not fit without.
+
+    None where nobody knows: a run that cannot say what it needs; a CPU, whose free memory says little of what may be
+    taken, and which would then round otherwise from one day to the next.
+
+    Parameters
+    ----------
+    again : whether layers are computed again in any case.
+    room : bytes; what is free on the GPU when not given.
+    """
+    if room is None:
+        if device().type != "cuda":
+            return None
+        room = int(SHARE * free(device()))
+    for way in (True,) if again else (False, True):
+        rows = batch
+        while rows:
+            needed = tunable.demand(rows, again=way)
+            if needed is None:
+                return None
+            if needed <= room:
+                return Plan(rows, way)
+            rows //= 2
+    return Plan(1, True)

@@ -31,6 +31,7 @@ from fewtune.methods.base import (
     Written,
 )
 from fewtune.recipe import Recipe
+from fewtune.tune.thrift import Thrift
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -86,6 +87,10 @@ class Context:
     """Folder where long runs leave word of how far they are; None keeps none."""
     language_models: Mapping[str, LanguageModel] = field(default_factory=dict)
     """By the name recipes use: the backbones that write."""
+    thrift: Thrift = field(default_factory=Thrift)
+    """How steps of training are made to fit memory; it changes no result."""
+    mix: Mix | None = None
+    """Of rows to write: the tasks they are of, and what every run learns again beside them."""
 
     @cached_property
     def labels(self) -> IntArray:
@@ -213,7 +218,8 @@ def fit(run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
 
     assert isinstance(method, TunedMethod)
     partial = None if context.partial is None else context.partial / f"{context.key(run)}.safetensors"
-    return train(method, material, watch=watched(run, context), tick=tick, checkpoint=partial)
+    how: dict[str, Any] = {"tick": tick, "checkpoint": partial, "thrift": context.thrift}
+    return train(method, material, watch=watched(run, context), **how)
 
 
 def watched(run: Run, context: Context) -> Watched | None:

@@ -109,7 +109,7 @@ class _Training:
     def _leave(self, slot: int) -> Fitted | None:
         """The finished run of a slot; None when it was started again there."""
         course, member = self.courses[slot], self.members[slot]
-        if course.failed:
+        if course.failed and not course.keep_last_good():
             if member.attempt.last:
                 raise diverged(course.method)
             self._enter(slot, dataclasses.replace(member, attempt=member.attempt.again()))
@@ -117,4 +117,5 @@ class _Training:
         course.tunable.train(False)
         fitted = course.tunable.finish()
         fitted.log = course.log
+        fitted.notes = (*fitted.notes, *course.notes)
         return fitted

@@ -143,14 +143,18 @@ def run(
         pad_token_id=model.pad_id,
     )
     bars = None if constraint is None else constraint.start(len(rows))
-    with torch.inference_mode(), quiet():
+    options: dict[str, Any] = {"mask_BT": mask_BT if causal else None, "prompt_tokens": before, "bars": bars}
+    steps = processors(settings, rows=rows, **options)
+    if model.team is not None:  # one of them that chose otherwise would leave the others waiting
+        team = model.team
+        steps.append(lambda _, scores_BV: team.copied(scores_BV.contiguous()))
+    # Weights that are lent for a layer at a time must not become tensors that only inference may touch.
+    with torch.inference_mode(model.team is None), torch.no_grad(), quiet():
         whole_BT: torch.Tensor = model.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
             generation_config=config,
-            logits_processor=processors(
-                settings, rows=rows, mask_BT=mask_BT if causal else None, prompt_tokens=before, bars=bars
-            ),
+            logits_processor=steps,
             stopping_criteria=StoppingCriteriaList(stopping),
             streamer=streamer,
         )

@@ -20,6 +20,7 @@ from fewtune.backbones.language.virtual import virtual_tokens
 from fewtune.backbones.load import fingerprint, locate, refuse_holes, refuse_pickle, short
 from fewtune.backbones.precision import Precision, detect, device
 from fewtune.backbones.quiet import quiet
+from fewtune.backbones.team import Team
 from fewtune.data.templates.base import Template
 from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights, UsageError
 
@@ -32,7 +33,11 @@ ADAPTER = "adapter_config.json"
 
 
 def load_language_model(
-    name: str | Path = STARTER, *, precision: Precision | None = None, context: int | None = None
+    name: str | Path = DEFAULT,
+    *,
+    precision: Precision | None = None,
+    context: int | None = None,
+    team: Team | None = None,
 ) -> LanguageModel:
     """Open a causal or seq2seq model, nothing in it trainable.
 
@@ -43,6 +48,7 @@ def load_language_model(
     precision : of the weights; None: what this machine is fast in (`backbones/precision.py`). Weights that will be
         trained whole are better opened in `float32`.
     context : most tokens, where fewer than the model can read are wanted.
+    team : the processes that will share the weights; they then stay in main memory until a run shares them out.
 
     Raises
     ------
@@ -67,8 +73,11 @@ def load_language_model(
     if (folder / FILE).exists():
         hashes.append(hashlib.sha256((folder / FILE).read_bytes()).hexdigest()[:16])
     dtype = torch.bfloat16 if (precision or detect()) == "bf16" else torch.float32
-    model = model.to(device=device(), dtype=dtype).eval().requires_grad_(False)
-    return _assembled(model, tokenizer, kind, str(name), "-".join(hashes), folder, card, context)
+    place = device() if team is None else torch.device("cpu")
+    model = model.to(device=place, dtype=dtype).eval().requires_grad_(False)
+    opened = _assembled(model, tokenizer, kind, str(name), "-".join(hashes), folder, card, context)
+    opened.team = team
+    return opened
 
 
 def _find(name: str) -> Path:

@@ -14,6 +14,7 @@ from fewtune.data.templates.base import PLAIN, Template
 
 if TYPE_CHECKING:
     from fewtune.backbones.language.encode import Encoded, Overlong, Turns
+    from fewtune.backbones.team import Team
     from fewtune.data.base import Example
 
 Kind = Literal["causal", "seq2seq"]
@@ -51,11 +52,17 @@ class LanguageModel:
     """Of the recipe a fewtune model folder was tuned with; None for a plain model."""
     card: dict[str, Any] = field(default_factory=dict)
     """`fewtune.json` of a fewtune model folder."""
+    team: Team | None = None
+    """The processes that share its weights out among them; None where it is whole here."""
+    padded: bool = False
+    """Whether rows are always padded and never packed, as a team has them."""
     _computed: dict[int, torch.nn.Parameter] = field(default_factory=dict, repr=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Where it computes: where the weights are, and of a team, where this process has its share."""
+        if self.team is not None:
+            return self.team.device
         found: torch.device = next(iter(self.model.parameters())).device
         return found
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -63,6 +64,8 @@ class Trunk(Encoder):
         """Whether rows can be packed and the head stands on the trunk alone: found by trying."""
         if self.language_model.kind != "causal" or virtual_tokens(self.language_model.model):
             return False
+        if self.language_model.team is not None or self.language_model.padded:
+            return False
         if self.first_position is None:
             return False
         model, vocabulary = self.language_model.model, self.language_model.vocabulary
@@ -96,22 +99,23 @@ def trunk_of(language_model: LanguageModel) -> Trunk:
     return _trunks[language_model]
 
 
-def packs(rows: Sequence[Encoded], *, most: int = PACK_TOKENS) -> Iterator[list[int]]:
-    """Rows in their order, cut into packs of at most so many tokens."""
-    yield from batches.in_order(range(len(rows)), [len(row.ids) for row in rows], token_budget=most)
+def packed_costs(body: Body, rows: Sequence[Encoded], runs: Sequence[int] | None = None) -> torch.Tensor:
+    """[B] negative log-likelihood in nats, summed over the predictions of each row that count.
 
-
-def packed_costs(body: Body, rows: Sequence[Encoded], *, run: int = 0) -> torch.Tensor:
-    """[B] negative log-likelihood in nats, summed over the predictions of each row that count."""
-    trunk = body.encoder
+    Parameters
+    ----------
+    runs : the slot each row belongs to, ascending; all of slot 0 when not given.
+    """
+    trunk, owners = body.encoder, list(runs or [0] * len(rows))
     assert isinstance(trunk, Trunk)
-    costs = []
+    # The last token is predicted and predicts nothing.
+    all_names = [trunk.enter(row.ids[: max(1, len(row.ids) - 1)]) for row in rows]
+    costs, order = [], []
     with compute_precision():  # around all packs: the weights are cast once, not once a pack
-        for places in packs(rows):
-            part = [rows[place] for place in places]
-            # The last token is predicted and predicts nothing.
-            names = [trunk.enter(row.ids[: max(1, len(row.ids) - 1)]) for row in part]
-            hidden_SD, layout = body.packed_states(names, [run] * len(part))
+        for places in body.chunks(body.lengths(all_names, owners), owners):
+            order += places
+            part, names = ([found[place] for place in places] for found in (rows, all_names))
+            hidden_SD, layout = body.packed_states(names, [owners[place] for place in places])
             found = [_predictions(row, int(start)) for row, start in zip(part, layout.starts[:-1], strict=True)]
             at_M = torch.tensor([place for row in found for place, _ in row], dtype=torch.long, device=trunk.device)
             next_M = torch.tensor([token for row in found for _, token in row], dtype=torch.long, device=trunk.device)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +22,7 @@ from fewtune.backbones.precision import compute_precision
 if TYPE_CHECKING:
     from fewtune.backbones.language.encode import Encoded
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.team import Team
 
 TOKENS_AT_ONCE = 2048
 """Padding included, that many tokens are run at a time."""
@@ -38,6 +40,7 @@ class Whole(nn.Module):
         self.model: Any = sharing_copy(model, {id(p): p for p in model.parameters() if id(p) not in mine})
         for name in live:
             for parameter in self.model.get_submodule(name).parameters():
+                parameter.data = parameter.data.float()  # what moves by small steps is not rounded to half precision
                 parameter.requires_grad_(True)
         for parameter in embeddings(self.model):  # they are shared: they stay as they are
             parameter.requires_grad_(False)
@@ -47,15 +50,40 @@ class Whole(nn.Module):
         """The trainable tensors by name."""
         return {name: tensor for name, tensor in self.model.named_parameters() if tensor.requires_grad}
 
+    def share_out(self) -> None:
+        """Split the weights among the team's processes; to be called once, when all that moves is in place."""
+        from fewtune.backbones.language.sharded import share_out
+
+        if self.language_model.team is not None:
+            share_out(self.model, self.language_model.team)
+
     def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """[B] negative log-likelihood in nats, summed over the predictions of each row that count."""
+        parts = list(batches.by_length([row.tokens for row in rows], token_budget=TOKENS_AT_ONCE))
+        if self.language_model.team is not None and rows:
+            return self._shared_costs(rows, parts, self.language_model.team)
         found: dict[int, torch.Tensor] = {}
-        for places in batches.by_length([row.tokens for row in rows], token_budget=TOKENS_AT_ONCE):
-            part = [rows[place] for place in places]
-            with compute_precision():
-                costs_B = self._seq2seq(part) if self.language_model.kind == "seq2seq" else self._causal(part)
+        for places in parts:
+            costs_B = self._costs([rows[place] for place in places])
             found.update(zip(places.tolist(), costs_B, strict=True))
         return torch.stack([found[place] for place in range(len(rows))])
+
+    def _shared_costs(self, rows: Sequence[Encoded], parts: Sequence[Any], team: Team) -> torch.Tensor:
+        """[B] of all rows, everywhere; the way back goes through this process's own alone, and gradients add up."""
+        from fewtune.backbones.language.sharded import turns
+
+        if len(parts) < team.size:  # a turn that does not count is work for nothing
+            parts = [places for part in parts for places in np.array_split(part, min(len(part), team.size))]
+        own_B = torch.zeros(len(rows), device=self.language_model.device)
+        for places, counts in turns(parts, team):
+            costs_B = self._costs([rows[place] for place in places]) * float(counts)
+            own_B = own_B.index_add(0, torch.as_tensor(places, device=own_B.device), costs_B)
+        # FSDP takes the mean of the processes' gradients, where their sum is meant.
+        return team.total(own_B) + team.size * (own_B - own_B.detach())
+
+    def _costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        with compute_precision():
+            return self._seq2seq(rows) if self.language_model.kind == "seq2seq" else self._causal(rows)
 
     def _causal(self, rows: Sequence[Encoded]) -> torch.Tensor:
         ids_BT, mask_BT = self._padded([row.ids for row in rows])

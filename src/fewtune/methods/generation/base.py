@@ -87,7 +87,13 @@ class ModelWriter(Writer):
 
     def write(self, examples: Sequence[Example], settings: Any = None) -> list[str]:
         """Greedily, unless `settings` say otherwise."""
-        return written(self.language_model, self.asked(examples), self.template, settings or self.settings)
+        from fewtune.backbones.language.sharded import at_work
+
+        return written(at_work(self.language_model), self.asked(examples), self.template, settings or self.settings)
+
+    def untuned(self) -> ModelWriter:
+        """The same model as it was before it was tuned, asked in the same template."""
+        return ModelWriter(self.language_model, self.template)
 
     def save(self, folder: Path) -> None:
         """Nothing of its own: the model folder holds the backbone."""
@@ -114,6 +120,10 @@ def scored(language_model: LanguageModel, rows: Sequence[Encoded]) -> np.ndarray
     from fewtune.backbones.language.trunk import packed_costs, trunk_of
     from fewtune.backbones.language.whole import Whole
 
+    if language_model.team is not None:
+        from fewtune.backbones.language.sharded import untuned
+
+        return untuned(language_model).costs(rows).double().cpu().numpy()
     trunk = trunk_of(language_model)
     if not trunk.fits:
         return Whole(language_model).eval().costs(rows).double().cpu().numpy()

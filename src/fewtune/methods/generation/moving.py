@@ -27,6 +27,8 @@ class Moving(ABC):
     """A private copy of a language model, some of whose weights move."""
 
     language_model: LanguageModel
+    slot = 0
+    """Of a body in which several runs are trained."""
 
     @property
     @abstractmethod
@@ -65,6 +67,9 @@ class Moving(ABC):
         for name, tensor in state.items():
             own[name].copy_(tensor)
 
+    def share_out(self) -> None:  # noqa: B027
+        """Split the weights among a team's processes, where there is one; to be called when all that moves stands."""
+
     def merged(self) -> Any:
         """A plain model with the trained weights in place; what does not move is shared."""
         return with_tensors(self.language_model.model, self.trained())
@@ -80,6 +85,10 @@ class Moving(ABC):
     def load_random_state(self, state: Any) -> None:
         """Put back what `random_state` gave."""
         assert state is None, "a random state for something without one"
+
+    @abstractmethod
+    def compute_again(self) -> bool:
+        """Have layers computed again on the way back; False where that cannot be."""
 
     def set_embedding_noise(self, strength: float) -> None:
         """NEFTune: noise on the embeddings of rows in training, as strong as `strength` / √(tokens · width)."""
@@ -108,17 +117,30 @@ def noisy(states: torch.Tensor, strength: float, training: bool) -> torch.Tensor
 
 
 class PackedMoving(Moving):
-    """A causal model's trunk as a `Body`, its head frozen above it."""
+    """A causal model's trunk as a `Body`, its head frozen above it; of a body with several runs, one of them."""
 
-    def __init__(self, language_model: LanguageModel, body: Body, seed: int) -> None:
-        self.language_model, self.body = language_model, body
-        body.noise.begin(0, seed)
+    def __init__(self, language_model: LanguageModel, body: Body, seed: int, slot: int = 0) -> None:
+        self.language_model, self.body, self.slot = language_model, body, slot
+        body.noise.begin(slot, seed)
         self.prefix = f"{language_model.model.base_model_prefix}."
 
     @property
     def moving(self) -> dict[str, nn.Parameter]:
-        """By the names of the whole model."""
+        """By the names of the whole model; with several slots, [K, …] each."""
         return {self.prefix + name: tensor for name, tensor in self.body.moving.items()}
+
+    @property
+    def size(self) -> int:
+        """Of the run."""
+        return self.body.size(self.slot)
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Of the run."""
+        return {self.prefix + name: tensor for name, tensor in self.body.trained(self.slot).items()}
+
+    def load_trained(self, state: dict[str, torch.Tensor]) -> None:
+        """Of the run."""
+        self.body.load_trained({name.removeprefix(self.prefix): tensor for name, tensor in state.items()}, self.slot)
 
     @property
     def embedding(self) -> nn.Module:
@@ -130,7 +152,7 @@ class PackedMoving(Moving):
         """From packs."""
         from fewtune.backbones.language.trunk import packed_costs
 
-        return packed_costs(self.body, rows)
+        return packed_costs(self.body, rows, [self.slot] * len(rows))
 
     def train(self, mode: bool) -> None:
         """Of the live layers, and of the embeddings' noise."""
@@ -146,7 +168,11 @@ class PackedMoving(Moving):
 
     def load_random_state(self, state: Any) -> None:
         """Put the stream back."""
-        self.body.noise.load_state(state)
+        self.body.noise.load_state(state, self.slot)
+
+    def compute_again(self) -> bool:
+        """Of the live layers."""
+        return self.body.compute_again()
 
 
 class WholeMoving(Moving):
@@ -175,6 +201,16 @@ class WholeMoving(Moving):
     def train(self, mode: bool) -> None:
         """The whole of it."""
         self.whole.train(mode)
+
+    def share_out(self) -> None:
+        """The whole model's."""
+        self.whole.share_out()
+
+    def compute_again(self) -> bool:
+        """Of every layer."""
+        from fewtune.backbones.checkpointing import checkpoint_layers
+
+        return checkpoint_layers(self.whole.model)
 
     def set_dropout(self, share: float | None) -> None:
         """Every dropout of the model."""

@@ -54,7 +54,9 @@ class QLoRAWriter(PeftMethod):
         return LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.lora_dropout, target_modules=names)
 
     def moving(self, language_model: LanguageModel, seed: int) -> Moving:
-        """A frozen model in 4 bits with adapters in plain numbers."""
+        """A frozen model in 4 bits with adapters in plain numbers. Raises UsageError for one shared among processes."""
+        if language_model.team is not None:
+            raise UsageError("qlora holds a model in one process, in 4 bits. With several processes take lora.")
         return QuantisedMoving(language_model, self, seed)
 
 

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fewtune.backbones.language.sharded import gathered, let_go
 from fewtune.data.base import Example
+from fewtune.data.general import to_write
 from fewtune.errors import UsageError
-from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod, Watched, Written
+from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod, Watched, Written
 from fewtune.methods.generation.base import (
     ModelWriter,
     WritingMethod,
@@ -28,11 +30,15 @@ from fewtune.methods.generation.base import (
     long_enough,
     written,
 )
-from fewtune.methods.generation.moving import Moving
+from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
 
 if TYPE_CHECKING:
-    from fewtune.backbones.language.encode import Encoded
+    from fewtune.backbones.body import Body
+    from fewtune.backbones.encoder import Encoder
+    from fewtune.backbones.language.encode import Encoded, Turns
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.language.trunk import Trunk
+    from fewtune.backbones.team import Team
 
 ROWS_TO_SPARE = 200
 """From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
@@ -77,8 +83,11 @@ class NextTokenMethod(WritingMethod, TunedMethod):
         """A private copy of the model with the weights that move unfrozen."""
 
     def total_steps(self, material: Material) -> int:
-        """Passes turned into steps."""
-        steps = int(np.ceil(self.epochs * len(material.examples) / self.batch_size))
+        """Passes turned into steps; what is replayed makes a pass longer."""
+        rows = float(len(material.examples))
+        if material.mix is not None:
+            rows = material.mix.pass_length(len(material.examples))
+        steps = int(np.ceil(self.epochs * rows / self.batch_size))
         return int(min(max(steps, self.least_steps), self.most_steps))
 
     def validation_share(self, material: Material) -> float:
@@ -88,6 +97,47 @@ class NextTokenMethod(WritingMethod, TunedMethod):
     def build(self, material: Material) -> Tunable:
         """The model with what moves, and the rows as tokens."""
         return NextTokenTunable(self, material)
+
+    def shared(self) -> Hashable:
+        """What runs that are trained side by side have in common; None where they never are."""
+        return None
+
+    def stack_key(self) -> Hashable:
+        """None for runs that build something of their own, or draw noise from torch's stream, which all share."""
+        plain = type(self).build is NextTokenMethod.build
+        return self.shared() if plain and not self.neftune else None
+
+    def backbone(self, material: Material) -> Encoder:
+        """The trunk."""
+        from fewtune.backbones.language.trunk import trunk_of
+
+        return trunk_of(language_model_of(material))
+
+    def lengths(self, material: Material) -> list[int]:
+        """Of prompt and completion."""
+        rows = language_model_of(material).encode_all(material.examples, material.template, overlong="cut")
+        return [row.tokens + self.before for row in rows]
+
+    def packed(self, trunk: Trunk, seeds: Sequence[int], largest: int) -> Body:
+        """A packed body with room for a run for each seed; `largest` is the largest `extent` of them."""
+        raise NotImplementedError(f"{self.name} is trained padded")
+
+    def in_slot(self, language_model: LanguageModel, body: Body, slot: int, seed: int) -> PackedMoving:
+        """A run's beginning in a slot of what `packed` made."""
+        raise NotImplementedError(f"{self.name} is trained padded")
+
+    def alone(self, trunk: Trunk, seed: int) -> PackedMoving:
+        """A run by itself, packed."""
+        return self.in_slot(trunk.language_model, self.packed(trunk, [seed], self.extent), 0, seed)
+
+    def stack(self, encoder: Encoder, methods: Sequence[Any], classes: int) -> Stack:
+        """Room for one run of each of `methods`."""
+        from fewtune.backbones.language.trunk import Trunk
+        from fewtune.methods.generation.stacked import NextTokenStack
+
+        assert isinstance(encoder, Trunk)
+        body = self.packed(encoder, [0] * len(methods), max(method.extent for method in methods))
+        return NextTokenStack(body, methods)
 
 
 class NextTokenTunable(Tunable):
@@ -99,14 +149,19 @@ class NextTokenTunable(Tunable):
         self.method, self.material = method, material
         self.language_model = language_model_of(material)
         self.template = self.language_model.settle(material.template)
-        self.model = method.moving(self.language_model, material.seed)
+        if self.language_model.team is not None:
+            let_go(self.language_model)
+        self.model = model or method.moving(self.language_model, material.seed)
         self.language_model = self.model.language_model  # whose context virtual tokens make shorter
         self.model.set_dropout(method.dropout)
         self.model.set_embedding_noise(method.neftune)
-        turns = "all" if method.all_turns else "last"
+        self.model.share_out()
+        self.turns: Turns = "all" if method.all_turns else "last"
+        replayed = () if material.mix is None else material.mix.replay
+        kind = self.language_model.kind
         self.rows = [
-            self.language_model.encode_all([example], self.template, turns=turns, overlong="cut")  # type: ignore[arg-type]
-            for example in material.examples
+            self.language_model.encode_all([example], self.template, turns=self.turns, overlong="cut")
+            for example in [*material.examples, *(to_write(example, kind) for example in replayed)]
         ]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -161,6 +216,16 @@ class NextTokenTunable(Tunable):
         """Dropout and embedding noise on or off."""
         self.model.train(mode)
 
+    def compute_again(self) -> bool:
+        """Every layer that gradients go through."""
+        return self.model.compute_again()
+
+    def demand(self, rows: int, *, again: bool) -> int:
+        """Of the rows that are longest as tokens."""
+        from fewtune.backbones.language.demand import demand
+
+        return demand(self.language_model, longest(self.rows, rows), again=again)
+
     def random_state(self) -> Any:
         """The stream of its dropout."""
         return self.model.random_state()
@@ -172,7 +237,37 @@ class NextTokenTunable(Tunable):
     def finish(self) -> Fitted:
         """The model as it stands."""
         self.model.train(False)
-        return TunedWriter(self.model, self.language_model, self.material)
+        fitted = TunedWriter(self.method, self.model, self.language_model, self.material)
+        fitted.notes = self._mixed()
+        return fitted
+
+    def _mixed(self) -> tuple[str, ...]:
+        """What share of the tokens learnt was replayed: rows are not of one length."""
+        mix, own = self.material.mix, len(self.material.examples)
+        if mix is None or not mix.replay:
+            return ()
+        counted = [sum(window.counted_tokens for window in row) for row in self.rows]
+        shares, starts = mix.shares(own), own + np.cumsum([0, *(len(one.examples) for one in mix.replayed)])
+        means = [float(np.mean(counted[a:b])) for a, b in itertools.pairwise(starts.tolist())]
+        replayed = sum(share * mean for share, mean in zip(shares[-len(means) :], means, strict=True))
+        tasks = np.asarray(mix.task_N or [0] * own)
+        learnt = sum(
+            share * float(np.mean([counted[row] for row in np.flatnonzero(tasks == task)]))
+            for task, share in enumerate(shares[: -len(means)])
+            if share
+        )
+        return (f"{mix.share:.0%} of the rows, {replayed / (replayed + learnt):.0%} of the tokens learnt, replayed.",)
+
+
+def _shuffled(count: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    while True:
+        yield rng.permutation(count)
+
+
+def longest(rows: Sequence[Sequence[Encoded]], count: int) -> list[Encoded]:
+    """The windows of so many rows, those with most tokens."""
+    ordered = sorted(rows, key=lambda row: sum(window.tokens for window in row), reverse=True)
+    return [window for row in ordered[:count] for window in row]
 
 
 def mean_loss(model: Moving, rows: Sequence[Encoded]) -> torch.Tensor:
@@ -184,10 +279,12 @@ def mean_loss(model: Moving, rows: Sequence[Encoded]) -> torch.Tensor:
 class TunedWriter(ModelWriter):
     """A tuned model: scored as it was trained, and merged into plain weights when it writes."""
 
-    def __init__(self, model: Moving, language_model: LanguageModel, material: Material) -> None:
+    def __init__(
+        self, method: NextTokenMethod, model: Moving, language_model: LanguageModel, material: Material
+    ) -> None:
         super().__init__(language_model, material.template, long_enough(material))
-        self.model = model
-        self.trainable_parameters = sum(tensor.numel() for tensor in model.moving.values())
+        self.method, self.model, self._opened = method, model, language_model_of(material)
+        self.trainable_parameters = model.size
         self._merged: LanguageModel | None = None
 
     @torch.no_grad()
@@ -203,7 +300,10 @@ class TunedWriter(ModelWriter):
     def merged(self) -> LanguageModel:
         """The language model with the trained weights in place."""
         if self._merged is None:
-            self._merged = replace(self.language_model, model=self.model.merged(), _computed={})
+            # What processes share cannot be merged: it writes as it was trained.
+            shared = self.language_model.team is not None and isinstance(self.model, WholeMoving)
+            model = self.model.whole.model if shared else self.model.merged()  # type: ignore[attr-defined]
+            self._merged = replace(self.language_model, model=model, _computed={})
         return self._merged
 
     def write(self, examples: Sequence[Example], settings: Any = None) -> list[str]:
@@ -212,7 +312,18 @@ class TunedWriter(ModelWriter):
 
     def save(self, folder: Path) -> None:
         """The adapter as PEFT has it, or the whole model as transformers does."""
-        self.model.save(folder)
+        if self.language_model.team is None:
+            self.model.save(folder)
+        else:
+            self._save_gathered(folder, self.language_model.team)
+
+    def _save_gathered(self, folder: Path, team: Team) -> None:
+        """All processes gather what moved; the one that leads writes it from a model that is whole."""
+        state = gathered(self.model.trained())
+        if team.leads:
+            plain = self.method.moving(replace(self._opened, team=None, padded=True, _computed={}), 0)
+            plain.load_trained(state)
+            plain.save(folder)
 
 
 __all__ = ["NextTokenMethod", "NextTokenTunable", "TunedWriter", "mean_loss"]

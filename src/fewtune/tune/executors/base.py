@@ -23,5 +23,9 @@ class Executor(ABC):
         `tick` is called often while training; what it raises ends the plan and passes through.
         """
 
+    def fit(self, run: Run, context: Context, *, tick: Tick | None = None) -> Fitted:
+        """A run's fitted model itself, to be kept and asked."""
+        return fit(run, context, tick=tick)
+
     def close(self) -> None:  # noqa: B027  most executors hold nothing between plans
         """Give back what is held between plans: workers, a cluster. It can be used again after."""
