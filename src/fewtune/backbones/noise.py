@@ -39,11 +39,8 @@ class Noise:
         count = like.numel()
         words = self.streams[run].bit_generator.random_raw(-(-count // NUMBERS_A_WORD))
         keep = words.view(np.uint16)[:count] < round((1 - share) * GRAIN)
-        one = torch.tensor(1 / (1 - share), dtype=like.dtype)
-        if like.dtype == torch.bfloat16:  # the bits of the kept value where kept: a pass less than a conversion
-            value = one.view(torch.int16).numpy()
-            return torch.from_numpy(keep * value).view(torch.bfloat16).view(like.shape).to(like.device)
-        return torch.from_numpy(keep).view(like.shape).to(like.device, like.dtype) * one
+        kept = keep * _bits(1 / (1 - share), like.dtype)  # the bits of the kept value where kept
+        return torch.from_numpy(kept).view(like.dtype).view(like.shape).to(like.device)
 
     def state(self, run: int = 0) -> dict[str, Any]:
         """Where a run's stream stands, as plain values."""
@@ -53,6 +50,14 @@ class Noise:
     def load_state(self, state: dict[str, Any], run: int = 0) -> None:
         """Put back what `state` gave."""
         self.streams[run].bit_generator.state = _arrays(state)
+
+
+@functools.cache
+def _bits(value: float, dtype: torch.dtype) -> Any:
+    """The bits of `value` in `dtype`, as a whole number of numpy's of the same size."""
+    return (
+        torch.tensor(value, dtype=dtype).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]).numpy()
+    )
 
 
 def _stream(seed: int) -> np.random.Generator:

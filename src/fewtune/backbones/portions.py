@@ -95,14 +95,19 @@ class Portions:
             yield batch[start : start + size]
 
     def _shrink(self, rows: int, error: Exception, but: str = "") -> None:
-        if not out_of_memory(error) or rows < 2:
+        if not out_of_memory(error) or not self._shrinks:
             raise error
         # The traceback holds the tensors of the step that failed.
-        error.__traceback__ = None
-        first, self.most = self.most is None, rows // 2
+        trace, error.__traceback__ = error.__traceback__, None
+        if rows > 1:
+            self.most = rows // 2
+        elif self._last_resort is None or not self._last_resort():
+            raise error.with_traceback(trace)
+        del trace
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if first:
+        if not self._said:
             same = f"The result is the same, {but}." if but else "The result is the same."
             self._say(f"Memory ran out: rows are worked on fewer at a time from here. {same}")
+            self._said = True

@@ -55,6 +55,7 @@ app.command("report")(report.report)
 app.command("runs")(runs.runs)
 app.command("score")(score.score)
 app.command("split")(split.split)
+app.command("stages")(stages.stages)
 app.add_typer(study.app)
 
 
@@ -74,8 +75,6 @@ def main(
 
 def run() -> None:
     """Entry point: every error a person can cause becomes one clear line and an exit code."""
-    from fewtune.errors import FewtuneError
-
     # Threads that wait by spinning starve one another on a machine with other work: ten times slower here. Read by the
     # OpenMP library when it is loaded, so it must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -103,7 +102,7 @@ def _run() -> None:
         # typer turns an interruption into a silent exit with this code.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        goes_on = sys.argv[1:2] == ["fit"] or "--review" in sys.argv
+        goes_on = sys.argv[1:2] in (["fit"], ["stages"]) or "--review" in sys.argv
         said = "What is finished is kept; the same command goes on from there."
         if not goes_on:
             said = "No file was left half written; give the same command again."

@@ -47,34 +47,46 @@ class Checkpoint:
         if not self._plain or self.attempt != course.attempt.number:
             return
         with torch.no_grad():
-            for number, parameter in enumerate(_parameters(optimiser)):
+            for number, parameter in enumerate(parameters(optimiser)):
                 parameter.copy_(self._tensors[f"weight.{number}"])
                 moments = {name: self._tensors.get(f"{name}.{number}") for name in MOMENTS}
                 optimiser.state[parameter] = {name: t for name, t in moments.items() if t is not None}
         best = {name.removeprefix("best."): t for name, t in self._tensors.items() if name.startswith("best.")}
         course.load_state(self._plain["course"], best or None)
         course.tunable.load_random_state(self._plain["random"])
-        torch.set_rng_state(self._tensors["rng"])
+        set_random_streams(self._tensors)
         self._tensors, self._plain = {}, {}
+
+    def due(self) -> bool:
+        """Whether the last writing is long enough ago."""
+        return self.path is not None and time.monotonic() - self._written >= EVERY_SECONDS
 
     def consider(self, course: Course, optimiser: torch.optim.Optimizer) -> None:
         """Write when the last writing is long enough ago."""
-        if self.path is not None and time.monotonic() - self._written >= EVERY_SECONDS:
+        if self.due():
             with contextlib.suppress(OSError):  # a full disk costs the checkpoint, never the run
                 self.write(course, optimiser)
             self._written = time.monotonic()
 
     def write(self, course: Course, optimiser: torch.optim.Optimizer) -> None:
         """Write now. Raises OSError where that cannot be done."""
+        self.put_down(random_streams() | self.tensors(course, optimiser), course)
+
+    def tensors(self, course: Course, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+        """What moves, its moments, and the best of it so far."""
+        found = {}
+        for number, parameter in enumerate(parameters(optimiser)):
+            found[f"weight.{number}"] = parameter.detach()
+            found |= {f"{name}.{number}": value for name, value in optimiser.state[parameter].items()}
+        if course.keeper is not None and course.keeper.state is not None:
+            found |= {f"best.{name}": tensor for name, tensor in course.keeper.state.items()}
+        return found
+
+    def put_down(self, tensors: dict[str, torch.Tensor], course: Course) -> None:
+        """Write the file whole. Raises OSError where that cannot be done."""
         from safetensors.torch import save
 
         assert self.path is not None
-        tensors = {"rng": torch.get_rng_state()}
-        for number, parameter in enumerate(_parameters(optimiser)):
-            tensors[f"weight.{number}"] = parameter.detach()
-            tensors |= {f"{name}.{number}": value for name, value in optimiser.state[parameter].items()}
-        if course.keeper is not None and course.keeper.state is not None:
-            tensors |= {f"best.{name}": tensor for name, tensor in course.keeper.state.items()}
         plain = {
             "attempt": course.attempt.number,
             "course": course.state(),
@@ -92,7 +104,8 @@ class Checkpoint:
                 self.path.unlink()
 
 
-def _parameters(optimiser: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+def parameters(optimiser: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    """What an optimiser moves, in its order."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 

@@ -104,6 +104,7 @@ class Course:
         if not math.isfinite(loss) or (not self.attempt.last and self._stuck()):
             self.failed = True
             return False
+        self.good.see(step, due=step % self.every == 0)
         if self.measured is not None and (step % self.every == 0 or step == self.total):
             self.log.validation_steps.append(step)
             self.log.validation_loss.append(measure(self.tunable, self.measured))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from fewtune.backbones.layers import layer_count
-from fewtune.backbones.precision import detect
+from fewtune.backbones.precision import detect, device
 
 if TYPE_CHECKING:
-    from fewtune.methods.base import Material, TunedMethod
+    from fewtune.methods.base import Material, Tunable, TunedMethod
     from fewtune.tune.stack import Member
 
 SHARE = 0.7
@@ -27,17 +28,16 @@ BYTES_A_WEIGHT = 16
 
 def room(members: Sequence[Member]) -> int:
     """How many of `members` fit side by side, at least 1."""
-    encoder = members[0].attempt.material.encoder
-    assert encoder is not None
+    first = members[0].attempt
+    encoder = first.method.backbone(first.material)
     needed = max(need(member.attempt.method, member.attempt.material) for member in members)
     return max(1, int(SHARE * free(encoder.device) / needed))
 
 
 def need(method: TunedMethod, material: Material) -> int:
     """Bytes of one run: what moves, and its largest batch on the way back."""
-    encoder = material.encoder
-    assert encoder is not None
-    lengths = sorted((len(ids) for ids in encoder.tokens(material.texts)), reverse=True)
+    encoder = method.backbone(material)
+    lengths = sorted(method.lengths(material), reverse=True)
     batch = lengths[: int(getattr(method, "batch_size", 16))]
     layers = layer_count(encoder.model) or int(encoder.model.config.num_hidden_layers)
     live = layers - int(getattr(method, "frozen_layers", lambda _: 0)(encoder))
@@ -49,21 +49,22 @@ def need(method: TunedMethod, material: Material) -> int:
 
 def moving(method: TunedMethod, material: Material, live: int) -> int:
     """Weights of a run that are trained, from the shapes of a layer."""
-    encoder = material.encoder
-    assert encoder is not None
+    encoder = method.backbone(material)
     head = len(material.classes) * (encoder.width + 1)
     rank = int(getattr(method, "rank", 0))
     inner = int(getattr(encoder.model.config, "intermediate_size", 4 * encoder.width))
     if rank:  # four products of the attention, two or three of the feed-forward
         return head + live * rank * (8 * encoder.width + 3 * (encoder.width + inner))
+    if method.before:  # no more than a key and a value a layer
+        return head + live * method.before * 2 * encoder.width
     return head + live * (4 * encoder.width**2 + 3 * encoder.width * inner)
 
 
-def free(device: torch.device) -> int:
+def free(place: torch.device) -> int:
     """Bytes that are free on a device."""
-    if device.type == "cuda":
-        unused, _ = torch.cuda.mem_get_info(device)
-        return int(unused + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    if place.type == "cuda":
+        unused, _ = torch.cuda.mem_get_info(place)
+        return int(unused + torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place))
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not told here: room for one

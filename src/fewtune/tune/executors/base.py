@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from fewtune.tune.run import Context, Outcome, Run, Tick
+from fewtune.methods.base import Fitted
+from fewtune.tune.run import Context, Outcome, Run, Tick, fit
 
 
 class Executor(ABC):
