@@ -22,7 +22,7 @@ from fewtune.study.progress import Progress
 from fewtune.study.store import RunStore
 from fewtune.tune.executors.base import Executor
 from fewtune.tune.executors.registry import default_executor
-from fewtune.tune.run import Context, Outcome, Run, fit
+from fewtune.tune.run import Context, Outcome, Run
 
 MOST_WRITTEN = 500
 """Rows after which no further split's texts are written: costs are known of all rows, and writing takes its time."""
