@@ -1,14 +1,10 @@
 """`fewtune check`: exit codes, what is said where, what is written."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
+from cli_child import Child
 from csv_files import write_csv
 
 from fewtune.audit.registry import CHECKS
@@ -190,26 +186,13 @@ def test_hostile_texts_do_not_drive_the_terminal(fewtune, here):
     assert "[red]" in answer.out
 
 
-def test_an_interruption_writes_nothing_and_says_so(here, tiny_folders):
-    toys = toy_dataset(40)
-    write_csv(here / "many.csv", [(f"{text} {n}", label) for n in range(40) for text, label in zip(toys.texts, toys.labels, strict=True)])  # fmt: skip  # noqa: E501
-    call = [sys.executable, "-m", "fewtune.cli.main", "check", "many.csv", "--backbone", str(tiny_folders("bert"))]
-    started = subprocess.Popen(
-        call,
-        cwd=here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not (here / "runs" / "many-check").exists():
-        assert started.poll() is None, started.communicate()
-        time.sleep(0.01)
-    time.sleep(0.5)
-    started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=120)
-    if started.returncode == 130:  # it may have been done already
-        assert "interrupted" in said
-        assert "Traceback" not in said
-        assert not (here / "runs" / "many-check" / "audit.json").exists()
+def test_an_interruption_writes_nothing_and_says_so(here, tiny):
+    from fewtune.backbones.passes import Frozen
+
+    child = Child(here / "said", "check", "toys.csv", *tiny, pause=(Frozen, "pooled", 1))
+    child.wait_until_paused()
+    answer = child.interrupted()
+    assert answer.code == 130
+    assert "interrupted" in answer.err
+    assert "Traceback" not in answer.err
+    assert not (here / "runs" / "toys-check" / "audit.json").exists()

@@ -2,11 +2,11 @@
 
 import io
 import json
-import subprocess
 import sys
 
 import pandas as pd
 import pytest
+from cli_child import Child
 
 from fewtune.testing.tiny_writers import CHAT, make_tiny_writer
 
@@ -193,10 +193,11 @@ def test_a_file_among_prompts_is_refused(fewtune, llama, tmp_path):
     assert "a file among other prompts" in answer.err
 
 
-def test_a_reader_that_has_enough_is_no_error(llama):
-    """`fewtune generate … | head -1`, in processes of their own."""
-    call = [sys.executable, "-m", "fewtune.cli.main", "generate", str(llama), *["red"] * 5, "--json", *FEW]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
+def test_a_reader_that_has_enough_is_no_error(llama, tmp_path):
+    """`fewtune generate … | head -1`, in a process of its own."""
+    child = Child(tmp_path, "generate", llama, *["red"] * 5, "--json", *FEW, piped=True)
+    assert child.stdout.readline()
+    child.stdout.close()
+    answer = child.ended()
+    assert answer.code == 0
+    assert answer.err == ""

@@ -3,21 +3,20 @@
 import csv
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from cli_child import Child
 from csv_files import write_csv
 from test_fit_command import clear, without_times
 
 from fewtune import load
+from fewtune.study.store import RunStore
 from fewtune.testing.toys import toy_dataset
 
 NEW = ["my dog and a cat", "red and blue", "the old hammer", "a line\nand another", '"quoted", with a comma', "😀 שלום"]
@@ -186,73 +185,42 @@ def test_import_and_help_load_no_heavy_library(code):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def start(toys_csv, tiny_folders, folder):
-    """A fit long enough to be interrupted."""
-    options = [
-        "--backbone",
-        tiny_folders("bert"),
-        "--method",
-        "top_layers",
-        "--budget",
-        "none",
-        "--out",
-        folder,
-        "--json",
-    ]
-    command = ["fit", toys_csv, *options]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fewtune.cli.main", *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A background job of a shell has the signal ignored, and so have its children: a gate may well be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    return command, process
-
-
-def wait_for_runs(process, folder, count):
-    path = Path(folder) / "runs.jsonl"
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {count} runs before the end: {process.communicate()}")
+@pytest.fixture(scope="module")
+def tuned(toys_csv, tiny_folders):
+    """A fit of three rungs of three runs each; the last is tuned in steps."""
+    options = ["--backbone", tiny_folders("bert"), "--method", "top_layers", "--folds", 3, "--repeats", 1]
+    return ["fit", toys_csv, *options, "--budget", "none", "--json"]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(toys_csv, tiny_folders, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "fit"
-    _, process = start(toys_csv, tiny_folders, folder)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return json.loads(out)
+def uninterrupted(tuned, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    answer = Child(folder, *tuned, "--out", folder / "fit").ended()
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
 
 
-# Majority takes 10 runs and the probe 10: with 23 lines the tuned rung is under way.
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_fit_goes_on_where_it_stood(fewtune, toys_csv, tiny_folders, tmp_path, uninterrupted, number):
-    folder = tmp_path / "fit"
-    command, process = start(toys_csv, tiny_folders, folder)
-    wait_for_runs(process, folder, 23)
-    os.kill(process.pid, number)
-    out, err = process.communicate(timeout=60)
+def test_an_interrupted_fit_goes_on_where_it_stood(fewtune, tuned, tmp_path, uninterrupted, number):
+    command = [*tuned, "--out", tmp_path / "fit"]
+    child = Child(tmp_path / "said", *command, pause=(RunStore, "put", 8))
+    child.wait_until_paused()
+    answer = child.interrupted(number)
     if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "the same command goes on" in err
-        assert "Traceback" not in err
+        assert answer.code == 130
+        assert "the same command goes on" in answer.err
+        assert "Traceback" not in answer.err
     else:
-        assert process.returncode == -signal.SIGKILL
-    assert out == ""
-    assert not (folder / "result.json").exists()
-    kept = (folder / "runs.jsonl").read_bytes()
+        assert answer.code == -signal.SIGKILL
+    assert answer.out == ""
+    assert not (tmp_path / "fit" / "result.json").exists()
+    kept = (tmp_path / "fit" / "runs.jsonl").read_bytes()
+    assert kept.count(b"\n") == 8
     answer = fewtune(*command)
     assert answer.code == 0, answer.err
-    whole = kept[: kept.rindex(b"\n") + 1]
-    assert (folder / "runs.jsonl").read_bytes().startswith(whole), "what was finished was kept"
-    keys = [json.loads(line)["key"] for line in (folder / "runs.jsonl").read_bytes().splitlines()]
+    lines = (tmp_path / "fit" / "runs.jsonl").read_bytes()
+    assert lines.startswith(kept), "what was finished was kept"
+    keys = [json.loads(line)["key"] for line in lines.splitlines()]
     assert len(keys) == len(set(keys)), "nothing was computed twice"
     assert without_times(json.loads(answer.out)) == without_times(uninterrupted)
 

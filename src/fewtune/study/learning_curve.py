@@ -99,17 +99,20 @@ def fit_power_laws(rows_P: FloatArray, scores_BP: FloatArray) -> FloatArray:
     The speed is the best of `SPEEDS`. At a given one the law is a line, whose best top in [0, 1] and drop in
     [0, `MOST_DROP`] are known in closed form: the line's own, or the best on an edge of what is allowed.
     """
-    x_SP = rows_P ** -SPEEDS[:, None]
+    x_SP: FloatArray = rows_P ** -SPEEDS[:, None]
     mean_S, mean_B = x_SP.mean(1), scores_BP.mean(1)[:, None]
-    products_BS, squares_S = scores_BP @ x_SP.T, (x_SP**2).sum(1)
+    products_BS: FloatArray = scores_BP @ x_SP.T
+    squares_S, sums_S = (x_SP**2).sum(1), x_SP.sum(1)
 
     def drop_at(top: float) -> FloatArray:
-        return ((top * x_SP.sum(1) - products_BS) / squares_S).clip(0.0, MOST_DROP)
+        drop_BS: FloatArray = (top * sums_S - products_BS) / squares_S
+        return drop_BS.clip(0.0, MOST_DROP)
 
     def top_at(drop: FloatArray | float) -> FloatArray:
-        return (mean_B + drop * mean_S).clip(0.0, 1.0)
+        top_BS: FloatArray = mean_B + drop * mean_S
+        return top_BS.clip(0.0, 1.0)
 
-    slope_BS = (mean_B * x_SP.sum(1) - products_BS) / (squares_S - len(rows_P) * mean_S**2)
+    slope_BS = (mean_B * sums_S - products_BS) / (squares_S - len(rows_P) * mean_S**2)
     own_BS = slope_BS.clip(0.0, MOST_DROP)
     drops_KBS = np.stack([own_BS, drop_at(0.0), drop_at(1.0)])
     tops_KBS = np.stack([top_at(own_BS), np.zeros_like(own_BS), np.ones_like(own_BS)])
