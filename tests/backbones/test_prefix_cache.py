@@ -1,15 +1,15 @@
 """Cold, half warm and warm, whoever else asks at the same time: a text's frozen answers are the same bits."""
 
 import copy
+import hashlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,49 +236,45 @@ def test_on_a_gpu_a_length_has_one_shape(tiny_folders, monkeypatch):
 
 # Several processes.
 
-READER = """
-import hashlib, json, sys
-sys.path.insert(0, sys.argv[3])
-from test_prefix_cache import made_up, said
-from fewtune.backbones.load import load_encoder
-from fewtune.backbones.prefix import answers
-answers.WORTH_BYTES, answers.SEGMENT_BYTES = 0, 20_000
-texts = made_up(int(sys.argv[2]))
-print("ready", flush=True)
-sys.stdin.readline()
-encoder = load_encoder(sys.argv[1])
-for start in range(0, len(texts), 8):
-    encoder.hidden(texts[start : start + 8], 1)
-vectors, states = said(encoder, texts)
-print(hashlib.sha256(vectors + b"".join(states)).hexdigest(), flush=True)
-"""
+
+def read_in_child(pipe, folder, count):
+    """Frozen answers a few texts at a time, then everything at once; what was said is told as a hash."""
+    torch.set_num_threads(1)  # the parent's threads are not here
+    answers.SEGMENT_BYTES = 20_000
+    texts = made_up(count)
+    pipe.send("ready")
+    pipe.recv()
+    encoder = load_encoder(folder)
+    for start in range(0, len(texts), 8):
+        encoder.hidden(texts[start : start + 8], 1)
+    vectors, states = said(encoder, texts)
+    pipe.send(hashlib.sha256(vectors + b"".join(states)).hexdigest())
 
 
-def start(folder, count):
-    command = [sys.executable, "-c", READER, str(folder), str(count), str(Path(__file__).parent)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "ready\n", process.communicate()[1]
-    return process
+class Reader:
+    """A process of its own that reads and writes the cache as soon as it is told to."""
 
+    def __init__(self, folder, count):
+        forking = multiprocessing.get_context("fork")
+        self.pipe, theirs = forking.Pipe()
+        self.process = forking.Process(target=read_in_child, args=(theirs, folder, count), daemon=True)
+        self.process.start()
+        theirs.close()
+        assert self.pipe.recv() == "ready"
 
-def go(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
+    def go(self):
+        self.pipe.send("go")
+        return self
 
-
-def ended(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert err == ""
-    return out.strip()
+    def told(self):
+        found = self.pipe.recv()
+        self.process.join()
+        assert self.process.exitcode == 0
+        return found
 
 
 @pytest.fixture(scope="module")
 def wanted(tiny_folders):
-    import hashlib
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FEWTUNE_CACHE_LIMIT", "0")
         vectors, states = said(load_encoder(tiny_folders("bert")), made_up(200))
@@ -286,42 +282,35 @@ def wanted(tiny_folders):
 
 
 def test_two_processes_write_and_read_at_once(tiny_folders, wanted):
-    both = [start(tiny_folders("bert"), 200) for _ in range(2)]
-    for process in both:
-        go(process)
-    assert [ended(process) for process in both] == [wanted, wanted]
-    third = start(tiny_folders("bert"), 200)
-    go(third)
-    assert ended(third) == wanted
+    both = [Reader(tiny_folders("bert"), 200) for _ in range(2)]
+    for reader in both:
+        reader.go()
+    assert [reader.told() for reader in both] == [wanted, wanted]
+    assert Reader(tiny_folders("bert"), 200).go().told() == wanted
     assert not list(cache_folder().rglob("*.tmp"))
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_the_next_reads_only_what_is_whole(tiny_folders, wanted):
     for attempt in range(4):
-        process = start(tiny_folders("bert"), 200)
-        go(process)
-        until = time.monotonic() + 60
-        while len(list(cache_folder().rglob("*.safetensors"))) <= attempt and time.monotonic() < until:
+        reader = Reader(tiny_folders("bert"), 200).go()
+        while len(list(cache_folder().rglob("*.safetensors"))) <= attempt and reader.process.is_alive():
             time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    last = start(tiny_folders("bert"), 200)
-    go(last)
-    assert ended(last) == wanted
+        reader.process.kill()
+        reader.process.join()
+    assert Reader(tiny_folders("bert"), 200).go().told() == wanted
 
 
 @pytest.mark.slow
 def test_deleted_again_and_again_while_a_process_works(tiny_folders, wanted):
-    process = start(tiny_folders("bert"), 200)
-    go(process)
+    reader = Reader(tiny_folders("bert"), 200).go()
     deleted = 0
-    while process.poll() is None:
+    while reader.process.is_alive():
         if (cache_folder() / "prefix").exists():
             shutil.rmtree(cache_folder() / "prefix", ignore_errors=True)
             deleted += 1
         time.sleep(0.01)
-    assert ended(process) == wanted
+    assert reader.told() == wanted
     assert deleted
 
 

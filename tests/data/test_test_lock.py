@@ -89,7 +89,7 @@ def test_two_processes_at_once_are_both_counted(held):
     readers = [context.Process(target=_look_often, args=(held, 20, out)) for _ in range(2)]
     for reader in readers:
         reader.start()
-    counts = [count for _ in readers for count in out.get(timeout=60)]
+    counts = [count for _ in readers for count in out.get(timeout=600)]
     for reader in readers:
         reader.join()
     assert sorted(counts) == list(range(40))

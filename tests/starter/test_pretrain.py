@@ -1,5 +1,4 @@
 import json
-import time
 
 import checkpoint
 import numpy as np
@@ -136,13 +135,33 @@ def test_a_decay_goes_on_until_the_stable_run_has_overtaken_it(tmp_path):
     assert not pretrain.under_way(decay, stable)
 
 
-def test_a_decay_by_a_time_is_fitted_to_it(training):
+class Clock:
+    """Tells the time that it was given."""
+
+    now = 0.0
+
+    def time(self):
+        return self.now
+
+    monotonic = process_time = time
+
+
+def test_a_decay_by_a_time_is_fitted_to_it(training, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pretrain, "time", clock)
+
+    class OneSecondAStep(pretrain.Training):
+        def step(self):
+            clock.now += 1
+            return super().step()
+
     run = training()
+    run.__class__ = OneSecondAStep
     run.settings = {**SETTINGS, "checkpoint_minutes": 0}
     run.state.plan_decay(1_000)
-    run.run(by=time.time() + 1)
+    run.run(by=8)
     assert run.state.done
-    assert run.state.step < 1_000
+    assert 6 <= run.state.step <= 9
 
 
 def test_a_half_written_checkpoint_is_never_read(training):

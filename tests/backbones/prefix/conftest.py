@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-import torch
+from prefix_worlds import value
 
 from fewtune.backbones.prefix import answers, limits
 from fewtune.backbones.prefix.answers import Answers
@@ -13,27 +13,16 @@ from fewtune.backbones.prefix.limits import Room
 
 
 @pytest.fixture(autouse=True)
-def _small_disk_will_do(monkeypatch):
+def _any_machine_will_do(monkeypatch):
+    """One with a small disk; one so slow that what is computed here would be worth keeping for the time it took."""
     monkeypatch.setattr(limits, "LEAST_FREE", 0)
+    monkeypatch.setattr(answers, "WORTH_SECONDS", float("inf"))
 
 
 @pytest.fixture
 def worth_writing(monkeypatch):
     """Everything is dear enough to be written at once."""
     monkeypatch.setattr(answers, "WORTH_BYTES", 0)
-
-
-def key(number):
-    return number.to_bytes(16, "little")
-
-
-def texts(*numbers):
-    """Made-up tokens by key: text 5 has the tokens [5, 5, 5, …]."""
-    return {key(number): [number] * (1 + number % 7) for number in numbers}
-
-
-def value(number):
-    return torch.full((1 + number % 7, 16), float(number))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 import torch
-from conftest import key, texts, value  # the conftest beside this file
+from prefix_worlds import key, texts, value
 
 from fewtune.backbones.prefix import answers, segment, shelf
 from fewtune.backbones.prefix.limits import Room
@@ -271,14 +271,27 @@ def test_merging_leaves_a_reader_what_it_had(opened, counted, monkeypatch, worth
     assert set(counted.seen.values()) == {1}
 
 
+def in_child(work):
+    """The process id of a child that ends with 0 where `work` says yes: whatever it raises, it is no second pytest."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return child
+
+
 def test_a_forked_child_writes_nothing_of_its_parents(opened, counted, tmp_path):
     one = opened()
     one.get(texts(*NUMBERS))
-    child = os.fork()
-    if not child:
+
+    def work():
         answers._flush_all()
-        os._exit(0 if one.get(texts(1)) else 1)
-    assert os.waitpid(child, 0)[1] == 0
+        return one.get(texts(1))
+
+    assert os.waitpid(in_child(work), 0)[1] == 0
     assert segments(tmp_path) == []
     answers._flush_all()
     assert len(segments(tmp_path)) == 1
@@ -288,13 +301,11 @@ def test_forked_children_read_one_file_at_once(opened, counted, worth_writing):
     """By position: a position of the file's own would be shared among them."""
     one = opened(room=0)
     one.get(texts(*NUMBERS))
-    children = []
-    for _ in range(3):
-        child = os.fork()
-        if not child:
-            fine = all(right(one.get(texts(*NUMBERS))) for _ in range(50)) and max(counted.seen.values()) == 1
-            os._exit(0 if fine else 1)
-        children.append(child)
+
+    def work():
+        return all(right(one.get(texts(*NUMBERS))) for _ in range(50)) and max(counted.seen.values()) == 1
+
+    children = [in_child(work) for _ in range(3)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
 
 

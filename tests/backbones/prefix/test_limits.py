@@ -7,7 +7,7 @@ import time
 from collections import namedtuple
 
 import pytest
-from conftest import key, texts, value  # the conftest beside this file
+from prefix_worlds import key, texts, value
 
 from fewtune.backbones.prefix import answers, limits
 from fewtune.errors import UsageError

@@ -1,10 +1,8 @@
 """A segment is read as it was written, or not at all."""
 
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -138,30 +136,28 @@ def test_deleted_it_can_still_be_read_by_who_has_it_open(tmp_path):
     assert segment.records().keys() == records.keys()
 
 
-WRITER = """
-import sys, torch
-from pathlib import Path
-from fewtune.backbones.prefix.segment import write
-number = 0
-while True:
-    number += 1
-    records = {number.to_bytes(8, "little") + bytes([n]) * 8: torch.full((200, 64), float(n)) for n in range(60)}
-    write(Path(sys.argv[1]) / f"{number}.safetensors", records, {})
-"""
+def write_on_and_on(folder, written):
+    """Segment after segment; says when the first is there."""
+    torch.set_num_threads(1)  # the parent's threads are not here
+    number = 0
+    while True:
+        number += 1
+        records = {number.to_bytes(8, "little") + bytes([n]) * 8: torch.full((200, 64), float(n)) for n in range(60)}
+        write(folder / f"{number}.safetensors", records, {})
+        written.set()
 
 
 def test_killed_while_writing_it_leaves_nothing_half(tmp_path):
-    seen, half = 0, 0
+    forking, seen, half = multiprocessing.get_context("fork"), 0, 0
     for attempt in range(4):
-        folder = tmp_path / str(attempt)
+        folder, written = tmp_path / str(attempt), forking.Event()
         folder.mkdir()
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)])
-        until = time.monotonic() + 60
-        while not any(folder.glob("*.safetensors")) and time.monotonic() < until:
-            time.sleep(0.01)
+        process = forking.Process(target=write_on_and_on, args=(folder, written), daemon=True)
+        process.start()
+        assert written.wait(timeout=600)
         time.sleep(0.013 * attempt)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         for path in folder.glob("[!.]*.safetensors"):
             for key, value in Segment(path).records().items():
                 assert torch.equal(value, torch.full((200, 64), float(key[8])))
