@@ -20,14 +20,14 @@ _WHERE = {
     "full": "full:Full",
 }
 
-_WRITING = {
-    "zero_shot": "generation.zero_shot:ZeroShotPrompt",
-    "few_shot": "generation.few_shot:FewShotPrompt",
 _ASKED = {
     "prompt_tuning": "prompt_tuning:PromptTuning",
 }
 """Judged when they are asked for and not otherwise."""
 
+_WRITING = {
+    "zero_shot": "generation.zero_shot:ZeroShotPrompt",
+    "few_shot": "generation.few_shot:FewShotPrompt",
     "lora": "generation.lora:LoRAWriter",
     "top_layers": "generation.top_layers:TopLayersWriter",
     "full": "generation.full:FullWriter",
@@ -45,14 +45,26 @@ _WRITING_ASKED = {
 }
 """Judged when they are asked for and not otherwise."""
 
+_PREFERENCE = {
+    "first_stage": "preference.first_stage:FirstStage",
+    "dpo": "preference.dpo:DPO",
+    "orpo": "preference.orpo:ORPO",
+    "kto": "preference.kto:KTO",
+}
+"""Of a model that writes already: ways to learn which of two answers is better."""
+
 NAMES = (*_WHERE, *_ASKED)
 """All names of methods that tell classes apart: those on the ladder, in climbing order, then those asked for."""
 WRITING_NAMES = (*_WRITING, *_WRITING_ASKED)
 """All names of methods that write: those on the ladder, in climbing order, then those judged only when asked for."""
+PREFERENCE_NAMES = tuple(_PREFERENCE)
+"""All names of methods that learn from preferences, in climbing order."""
 
 
 def names(task: Task = "classification", asked: Sequence[str] = ()) -> tuple[str, ...]:
     """The names of the methods on a task's ladder, in climbing order, and of those beside it that are asked for."""
+    if task == "preference":
+        return PREFERENCE_NAMES
     ladder, beside = (_WHERE, _ASKED) if task == "classification" else (_WRITING, _WRITING_ASKED)
     return (*ladder, *(name for name in beside if name in asked))
 
@@ -60,6 +72,7 @@ def names(task: Task = "classification", asked: Sequence[str] = ()) -> tuple[str
 def method_class(name: str, task: Task = "classification") -> type[Method]:
     """The class of the method called `name`. Raises UsageError for a name nobody has."""
     where = _WHERE | _ASKED if task == "classification" else _WRITING | _WRITING_ASKED
+    where = _PREFERENCE if task == "preference" else where
     if name not in where:
         raise UsageError(f"There is no method called {name!r}. Known: {', '.join(where)}.")
     module, cls = where[name].split(":")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewtune.methods.base import Written
+from fewtune.metrics.preference import found_better, placements
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -48,6 +49,10 @@ class OutOfFold:
     """[N] rows that share a group are one cluster; None stands alone."""
     written: tuple[Written, ...] | None = None
     """J: of a writer, what it made of the rows held out; it knows no classes, so `probs` are then [B, 0]."""
+    rejected: tuple[Written, ...] | None = None
+    """J: of preference pairs, what the rejected answers cost; `written` is then of the chosen ones."""
+    wanted_N: BoolArray | None = None
+    """Of single answers, whether each row's is wanted."""
 
     def __post_init__(self) -> None:
         assert len(self.held_out) == len(self.probs) > 0, "one array of probabilities for each split"
@@ -93,13 +98,24 @@ class OutOfFold:
         pairs = zip(self.held_out, self.probs, strict=True)
         return tuple((probs.argmax(axis=1) == self.labels_N[rows]).astype(np.float64) for rows, probs in pairs)
 
+    @property
+    def prefers(self) -> bool:
+        """Whether candidates are compared by which answer they find better."""
+        return self.rejected is not None or self.wanted_N is not None
+
     @cached_property
     def row_scores(self) -> tuple[FloatArray, ...]:
         """J arrays [B], higher is better: what candidates are compared by. 1 where the class was right; of a writer,
-        minus the bits a completion cost over the bytes of an average one, so that their mean is minus bits per byte.
+        minus the bits a completion cost over the bytes of an average one, so that their mean is minus bits per byte;
+        of preferences, whether the better answer is found (`metrics/preference.py`).
         """
         if self.written is None:
             return self.correct
+        if self.rejected is not None:
+            return tuple(found_better(*both) for both in zip(self.written, self.rejected, strict=True))
+        if self.wanted_N is not None:
+            pairs = zip(self.written, self.held_out, strict=True)
+            return tuple(placements(written, self.wanted_N[rows_B]) for written, rows_B in pairs)
         average = float(np.concatenate([w.bytes for w in self.written]).mean()) * float(np.log(2))
         return tuple(-written.nll / max(average, 1e-12) for written in self.written)
 
@@ -115,7 +131,8 @@ class OutOfFold:
             return self
         held_out = tuple(np.searchsorted(kept, rows_B).astype(np.int64) for rows_B in self.held_out)
         groups = None if self.groups is None else [self.groups[row] for row in kept]
-        return OutOfFold(self.labels_N[kept], held_out, self.probs, groups, self.written)
+        wanted_N = None if self.wanted_N is None else self.wanted_N[kept]
+        return OutOfFold(self.labels_N[kept], held_out, self.probs, groups, self.written, self.rejected, wanted_N)
 
     @cached_property
     def mean_probs_NC(self) -> FloatArray:

@@ -29,6 +29,8 @@ from fewtune.metrics.paired import paired_error
 
 REFERENCE = "probe"
 BASELINES = ("majority", "zero_shot", "few_shot")
+FIRST_STAGE = "first_stage"
+"""What preference tuning starts from."""
 FADES_FROM = 8
 """Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
 
@@ -87,6 +89,8 @@ def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int,
     """Index of the winner, and the beliefs it rests on."""
     first = candidates[0].oof
     scores, methods = [list(c.oof.row_scores) for c in candidates], [c.method for c in candidates]
+    if first.prefers:
+        return best_tuned(scores, methods, first.held_out, first.groups), []
     if first.written is not None:
         return simplest(scores, methods, first.held_out, first.groups), []
     return _choose(scores, methods, first.held_out, rows_per_class)
@@ -101,6 +105,8 @@ def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_o
     kept = [split for split, mask in enumerate(seen) if mask.any()]
     scores = [[candidate.oof.row_scores[split][seen[split]] for split in kept] for candidate in candidates]
     held_out = [first.held_out[split][seen[split]] for split in kept]
+    if first.prefers:
+        return best_tuned(scores, methods, held_out, first.groups)
     if first.written is not None:
         return simplest(scores, methods, held_out, first.groups)
     return _choose(scores, methods, held_out, rows_per_class)[0]
@@ -124,6 +130,19 @@ def simplest(
         if place == best or behind <= error:
             return place
     return best
+
+
+def best_tuned(
+    scores: Sequence[Sequence[FloatArray]], methods: Sequence[str], held_out: Sequence[IntArray], groups: Groups
+) -> int:
+    """The simplest of the preference tunings, the first stage aside; that, where nothing else was judged.
+
+    Whether it is kept is another question: it is asked of the whole procedure, choosing included (`study/keeping.py`).
+    """
+    tuned = [place for place, method in enumerate(methods) if method != FIRST_STAGE]
+    if not tuned:
+        return 0
+    return tuned[simplest([scores[place] for place in tuned], [methods[place] for place in tuned], held_out, groups)]
 
 
 def _choose(

@@ -16,6 +16,7 @@ from fewtune.data.splits import Split
 from fewtune.methods.base import Fitted, IntArray, Written
 from fewtune.methods.templated import Templated
 from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.preference import found_better
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget
 from fewtune.study.progress import Progress
@@ -148,14 +149,26 @@ class Evaluator:
         """The one number of a run, for its line in the list."""
         if outcome.written is None:
             return {"accuracy": float((outcome.probs.argmax(1) == self.context.labels[run.test]).mean())}
-        return {"bits_per_byte": bits_per_byte(outcome.written)}
+        told = {"bits_per_byte": bits_per_byte(outcome.written)}
+        if outcome.rejected is not None:
+            told["preference_accuracy"] = float(found_better(outcome.written, outcome.rejected).mean())
+        return told
 
 
 def out_of_fold(outcomes: Sequence[Outcome], held_out: Sequence[IntArray], context: Context) -> OutOfFold:
     """What was predicted, or written, for the rows held out."""
     written = tuple(outcome.written for outcome in outcomes if outcome.written is not None)
     probs = tuple(outcome.probs for outcome in outcomes)
-    return OutOfFold(context.labels, tuple(held_out), probs, context.groups, written if context.writes else None)
+    rejected = tuple(outcome.rejected for outcome in outcomes if outcome.rejected is not None)
+    return OutOfFold(
+        context.labels,
+        tuple(held_out),
+        probs,
+        context.groups,
+        written if context.writes else None,
+        rejected or None,
+        context.wanted,
+    )
 
 
 def bits_per_byte(written: Written) -> float:

@@ -18,7 +18,7 @@ from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
-from fewtune.study.choice import Belief, Candidate, choose, choose_within
+from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose, choose_within
 from fewtune.study.epochs import longer_or_shorter
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.rung import Rung
@@ -27,6 +27,8 @@ ALWAYS = ("majority", "probe")
 """Judged whatever methods are asked for and however little time is given: what everything is held against."""
 ALWAYS_WRITING = ("zero_shot", "few_shot")
 """Likewise where texts are written."""
+ALWAYS_PREFERRING = (FIRST_STAGE,)
+"""Likewise where preferences are learned."""
 SAFETY = 1.25
 """Estimates are stretched by this, so that the budget is kept."""
 CURVE_SHARE = 1.2
@@ -85,7 +87,8 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
     recipes : simplest first; `ALWAYS` of the first backbone are judged whatever the budget.
     """
     rungs: list[Rung] = []
-    always = ALWAYS_WRITING if evaluator.context.writes else ALWAYS
+    always: tuple[str, ...] = ALWAYS_WRITING if evaluator.context.writes else ALWAYS
+    always = ALWAYS_PREFERRING if evaluator.context.dataset.task == "preference" else always
     first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in always}
     for recipe in recipes:
         tried: list[Rung] = []
@@ -124,7 +127,8 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
     finally:
         evaluator.budget = budget
     score = float(np.concatenate(judged.oof.row_scores).mean())
-    evaluator.progress.finish(f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}")
+    told = f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}"
+    evaluator.progress.finish(f"prefers the better answer {score:.1%}" if judged.oof.prefers else told)
     return Rung(recipe, judged)
 
 
@@ -138,14 +142,17 @@ def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:
     chosen = [choose_within(candidates, rows_per_class, split.test) for split in evaluator.splits]
     probs = tuple(judged[pick].oof.probs[number] for number, pick in enumerate(chosen))
     first = judged[0].oof
-    written = None
+    written = rejected = None
     if first.written is not None:
         written = tuple((judged[pick].oof.written or ())[number] for number, pick in enumerate(chosen))
+    if first.rejected is not None:
+        rejected = tuple((judged[pick].oof.rejected or ())[number] for number, pick in enumerate(chosen))
+    headline = OutOfFold(first.labels_N, first.held_out, probs, first.groups, written, rejected, first.wanted_N)
     return Climb(
         rungs=tuple(rungs),
         judged=tuple(places),
         winner=places[winner],
         beliefs=tuple(beliefs),
-        headline=OutOfFold(first.labels_N, first.held_out, probs, first.groups, written),
+        headline=headline,
         chosen=tuple(places[pick] for pick in chosen),
     )

@@ -24,6 +24,9 @@ from fewtune.errors import StoreError
 from fewtune.methods.base import TrainingLog, Written
 from fewtune.tune.run import Outcome
 
+REJECTED = "rejected_"
+"""Before the names of what rejected answers cost."""
+
 
 class RunStore:
     """Finished runs of one folder, by key.
@@ -49,10 +52,12 @@ class RunStore:
             return None
         try:
             with self._array(key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                probs, written = arrays["probs"], _written(arrays)
+                probs, written, rejected = arrays["probs"], _written(arrays), _written(arrays, REJECTED)
             log = TrainingLog(**line["log"]) if line["log"] else None
             notes = tuple(map(str, line["notes"]))
-            return Outcome(probs, float(line["seconds"]), log, notes, int(line["trainable_parameters"]), written)
+            return Outcome(
+                probs, float(line["seconds"]), log, notes, int(line["trainable_parameters"]), written, rejected
+            )
         # Array or line was deleted or damaged: the run is done again.
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
@@ -61,7 +66,8 @@ class RunStore:
         """Keep a finished run; `about` is what a person wants to read in the list of runs."""
         with advising(self.folder):
             with written_whole(self._array(key)) as file:
-                np.savez(file, probs=outcome.probs, **_arrays(outcome.written))
+                arrays = _arrays(outcome.written) | _arrays(outcome.rejected, REJECTED)
+                np.savez(file, probs=outcome.probs, **arrays)
             log = None if outcome.log is None else dataclasses.asdict(outcome.log)
             line = {"key": key, **about, "seconds": outcome.seconds, "notes": list(outcome.notes), "log": log}
             line["trainable_parameters"] = outcome.trainable_parameters
@@ -76,21 +82,22 @@ class RunStore:
         return self.folder / "arrays" / f"{key}.npz"
 
 
-def _arrays(written: Written | None) -> dict[str, Any]:
+def _arrays(written: Written | None, prefix: str = "") -> dict[str, Any]:
     """What a writer made of rows, as arrays; its texts as UTF-8 JSON, since NumPy would cut zeros off their ends."""
     if written is None:
         return {}
     arrays = {"nll": written.nll, "tokens": written.tokens, "bytes": written.bytes}
-    if written.texts is None:
-        return arrays
-    return {**arrays, "texts": np.frombuffer(json.dumps(written.texts).encode(), dtype=np.uint8)}
+    if written.texts is not None:
+        arrays["texts"] = np.frombuffer(json.dumps(written.texts).encode(), dtype=np.uint8)
+    return {prefix + name: array for name, array in arrays.items()}
 
 
-def _written(arrays: Any) -> Written | None:
-    if "nll" not in arrays:
+def _written(arrays: Any, prefix: str = "") -> Written | None:
+    if f"{prefix}nll" not in arrays:
         return None
-    texts = tuple(map(str, json.loads(arrays["texts"].tobytes()))) if "texts" in arrays else None
-    return Written(arrays["nll"], arrays["tokens"], arrays["bytes"], texts)
+    told = f"{prefix}texts"
+    texts = tuple(map(str, json.loads(arrays[told].tobytes()))) if told in arrays else None
+    return Written(arrays[f"{prefix}nll"], arrays[f"{prefix}tokens"], arrays[f"{prefix}bytes"], texts)
 
 
 def write_json(path: Path, value: Any) -> Path:

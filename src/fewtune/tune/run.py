@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewtune.data.base import Dataset, Example
 from fewtune.data.templates.base import PLAIN, Template
@@ -67,6 +68,8 @@ class Outcome:
     trainable_parameters: int = 0
     written: Written | None = None
     """What a writer made of the run's test rows."""
+    rejected: Written | None = None
+    """Of pairs of answers, what the rejected ones cost; `written` is then of the chosen ones."""
 
     def lasting(self, seconds: float) -> Outcome:
         """The same, having taken so long."""
@@ -95,10 +98,19 @@ class Context:
     @cached_property
     def labels(self) -> IntArray:
         """[N] indices into the dataset's classes; where there are none, all rows are of one kind."""
-        if self.writes:
+        if self.writes and not self.dataset.classes:
             return np.zeros(len(self.dataset), dtype=np.int64)
         place = {name: index for index, name in enumerate(self.dataset.classes)}
         return np.asarray([place[label] for label in self.dataset.labels], dtype=np.int64)
+
+    @property
+    def wanted(self) -> NDArray[np.bool_] | None:
+        """[N] whether each row's answer is wanted, where rows are single answers; else None."""
+        from fewtune.data.preferences import WANTED, are_pairs
+
+        if self.dataset.task != "preference" or are_pairs(self.dataset):
+            return None
+        return np.asarray([label == WANTED for label in self.dataset.labels])
 
     @property
     def writes(self) -> bool:
@@ -242,7 +254,8 @@ def outcome(run: Run, fitted: Fitted, context: Context) -> Outcome:
     """What a fitted run gives back."""
     if isinstance(fitted, Writer):
         written, none = written_by(fitted, context.examples(run.test), write=run.write), np.zeros((len(run.test), 0))
-        return Outcome(none, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters, written)
+        rejected = rejected_by(fitted, context.examples(run.test))
+        return Outcome(none, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters, written, rejected)
     probs_BC = fitted.predict_proba(context.held_out(run))
     return Outcome(probs_BC, 0.0, fitted.log, fitted.notes, fitted.trainable_parameters)
 
@@ -251,3 +264,12 @@ def written_by(writer: Writer, examples: Sequence[Example], *, write: bool) -> W
     """What completions cost a writer and, where asked, what it writes itself."""
     costs = writer.costs(examples)
     return replace(costs, texts=tuple(writer.write(examples))) if write else costs
+
+
+def rejected_by(writer: Writer, examples: Sequence[Example]) -> Written | None:
+    """What the rejected answers of pairs cost a writer; None where rows are no pairs."""
+    from fewtune.data.preferences import rejected_of
+
+    if not examples or examples[0].rejected is None:
+        return None
+    return writer.costs([rejected_of(example) for example in examples])
