@@ -59,6 +59,16 @@ def tiny_folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_writer(tmp_path_factory):
+    """An opened tiny Llama that knows the words of the toys, shared by tests that do not change it."""
+    from fewtune.backbones.language.load import load_language_model
+    from fewtune.testing.tiny_writers import make_tiny_writer
+
+    folder = make_tiny_writer(tmp_path_factory.mktemp("writers") / "llama", tokenizer="word_pieces")
+    return load_language_model(folder)
+
+
+@pytest.fixture(scope="session")
 def tiny_encoder(tiny_folders):
     """The opened tiny BERT, shared by tests that do not change it."""
     from fewtune.backbones.load import load_encoder

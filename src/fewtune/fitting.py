@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,22 @@ from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
 from fewtune.data.exchanges import check_exchanges, groups_to_write
 from fewtune.data.general import GENERAL, OWN, general_text, read_general
+from fewtune.data.mixing import Mix
 from fewtune.data.split_file import splits_of
 from fewtune.data.splits import Split, repeated_folds
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.data.templates.words import check_words
 from fewtune.errors import DataError, UsageError
 from fewtune.methods.base import Writer
+from fewtune.methods.preference.rows import check_lengths as check_pair_lengths
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
+from fewtune.report.tasks import with_tasks
 from fewtune.report.written import build_written, oof_texts
 from fewtune.study.budget import Budget, parse
 from fewtune.study.changes import change_of, changed
+from fewtune.study.either import check_asking, check_kinds, likeness, open_to_classify
 from fewtune.study.evaluator import Evaluator
 from fewtune.study.forgetting import forgetting
 from fewtune.study.ladder import ALWAYS, ALWAYS_WRITING, Climb, climb, default_rungs
@@ -35,6 +39,7 @@ from fewtune.study.memorising import memorisation
 from fewtune.study.progress import Progress
 from fewtune.study.settings import Settings
 from fewtune.study.store import RunStore
+from fewtune.study.tasks import apart
 from fewtune.tune.executors.registry import executor
 from fewtune.tune.run import Context
 from fewtune.writer_folder import WritingModel
@@ -45,7 +50,6 @@ if TYPE_CHECKING:
     from fewtune.backbones.team import Team
     from fewtune.tune.executors.base import Executor
 
-Embed = Callable[[Sequence[str]], Any]
 FEW_TO_CLASSIFY, FEW_TO_WRITE = 500, 100
 """Below so many rows the folds are dealt twice. A loss says more a row than a class that is right or wrong, and a run
 that writes costs more."""
@@ -71,6 +75,7 @@ def fit(
     unlabelled: tuple[str, ...] = (),
     unlabelled_source: str | None = None,
     general: object = None,
+    mix: Mix | None = None,
     progress: Progress | None = None,
 ) -> Fit:
     """Judge the rungs that apply, choose, refit on all rows, calibrate, and say what was found.
@@ -78,12 +83,19 @@ def fit(
     Parameters
     ----------
     general : of a model that writes: what else it should not forget, as `read_general` reads it.
+    mix : of a model that writes: the tasks its rows are of, and what is learnt again beside them.
     """
     own = None if general is None else read_general(general)
-    if own is not None and dataset.task == "classification":
-        raise UsageError("Probe prompts are for models that write. These rows have labels: leave them out.")
+    mixes = mix is not None and not mix.plain
+    if (own is not None or mixes) and dataset.task == "classification":
+        what = "Probe prompts are" if own is not None else "Several files at once and replay are"
+        raise UsageError(f"{what} for models that write. These rows have labels: leave them out.")
     progress = progress or Progress()
-    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress, writes=True) as (evaluator, ground):
+    options: dict[str, Any] = {"unlabelled": unlabelled, "progress": progress, "writes": True}
+    if mix is not None and mixes:
+        measured = [general_text(), *([] if own is None else [own])]
+        options["mix"] = mix.without(example for known in measured for example in known)
+    with laid_out(dataset, settings, **options) as (evaluator, ground):
         if evaluator.context.writes:
             return _fit_to_write(evaluator, ground, settings, own)
         return _fit(evaluator, ground, settings, unlabelled_source)
@@ -97,6 +109,7 @@ def laid_out(
     unlabelled: tuple[str, ...] = (),
     progress: Progress,
     writes: bool = False,
+    mix: Mix | None = None,
 ) -> Iterator[tuple[Evaluator, Ground]]:
     """What every study on these rows begins with: backbones opened, splits chosen, a store, somebody to do the runs.
 
@@ -105,11 +118,12 @@ def laid_out(
     Parameters
     ----------
     writes : whether the study can judge texts that are written, beside classes.
+    mix : of such texts: their tasks, and what is learnt again beside them.
     """
     settings.check_out()
     budget = Budget(parse(settings.budget), started=settings.started)
     if writes and dataset.task != "classification":
-        context, ground = _to_write(dataset, settings, progress)
+        context, ground = _to_write(dataset, settings, progress, mix)
     else:
         context, ground = _to_classify(dataset, settings, unlabelled, progress)
     splits = choose_splits(context, settings)
@@ -117,8 +131,9 @@ def laid_out(
     store = RunStore(settings.out) if settings.out is not None else None
     if store is not None:
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
-        store.write_json("study.json", {**settings.to_json(), **about})
-    with _hands(settings) as hands:
+        mixed = {} if mix is None else {"mix": mix.to_json()}
+        store.write_json("study.json", {**settings.to_json(), **mixed, **about})
+    with _hands(settings, context) as hands:
         options: dict[str, Any] = {"store": store, "executor": hands, "budget": budget, "progress": progress}
         yield Evaluator(context, splits, seed=settings.seed, **options), ground
 
@@ -133,35 +148,13 @@ def _to_classify(
     notes = [note for model in models.values() for note in check_asking(dataset, model, settings.template)]
     dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
     _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
-    ground = Ground(dataset, seed=settings.seed, embed=_likeness(encoders, models))
+    ground = Ground(dataset, seed=settings.seed, embed=likeness(encoders, models))
     pool = tuple(dict.fromkeys(unlabelled))
     return Context(dataset, encoders, ground.groups, pool, _partial(settings), models), ground
 
 
-def _likeness(encoders: dict[str, Encoder], models: dict[str, LanguageModel]) -> Embed | None:
-    """What tells how alike texts are: not the states of a model that writes, which are all alike."""
-    from fewtune.methods.generation.retrieval import default_encoder, encoder_there
-
-    own = next((encoder.embed for name, encoder in encoders.items() if name not in models), None)
-    if own is not None or not encoder_there():
-        return own
-    found: Embed = default_encoder().embed
-    return found
-
-
-def check_asking(dataset: Dataset, model: LanguageModel, asked: Template) -> list[str]:
-    """Notes on how a model that writes is asked for labels. Raises UsageError for labels that it cannot be asked for."""
-    from fewtune.methods.labels.words import as_example, check_labels, label_template
-
-    template = label_template(asked, model, dataset.classes)
-    check_labels(template, model, dataset.classes)
-    cut = sum(model.encode_prompt(as_example(text, template), template).cut > 0 for text in dataset.texts)
-    long = f"{cut} texts are longer than the context of {model.context} tokens: their beginnings were cut for "
-    return [*model.notes, *([f"{long}{model.name}."] if cut else [])]
-
-
 def _to_write(dataset: Dataset, settings: Settings, progress: Progress, mix: Mix | None) -> tuple[Context, Ground]:
-    notes = check_exchanges(dataset)
+    notes = [] if dataset.task == "preference" else check_exchanges(dataset)
     models = open_language_models(settings.backbones, progress, _team(settings))
     template = None if settings.template == PLAIN else settings.template
     notes += check_lengths(dataset, models, template)
@@ -216,6 +209,10 @@ def check_lengths(dataset: Dataset, models: dict[str, LanguageModel], template: 
     ------
     DataError : a row that cannot be put to the model at all, with file and row.
     """
+    if dataset.task == "preference":
+        for model in models.values():
+            check_pair_lengths(dataset, model, template)
+        return []
     notes = []
     for model in models.values():
         asked = model.settle(template)
@@ -258,13 +255,14 @@ def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_so
     progress.advance()
     progress.finish()
     model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
-    encoder = context.encoders[recipe.backbone] if recipe.method.reads_text else None
+    encoder = context.encoders[recipe.backbone] if recipe.method.embeds else None
     return Fit(model, result, climbed, encoder, ground)
 
 
 def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings, own: Dataset | None) -> Fit:
     context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
     climbed = climb(evaluator, rungs_to_write(settings, context))
+    parts = apart(evaluator, climbed)
     recipe = climbed.winning.recipe
     progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
     fitted = evaluator.refit(recipe)
@@ -278,6 +276,7 @@ def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings, own:
     progress.advance()
     progress.finish()
     result = build_written(climbed, context, settings, budget) | after
+    with_tasks(result, context, climbed, parts)
     return Fit(model, result, climbed, None, ground)
 
 
@@ -339,8 +338,14 @@ def _embed(texts: list[str], encoders: dict[str, Encoder], progress: Progress) -
 
 def rungs(settings: Settings, context: Context) -> list[Recipe]:
     """The recipes to judge, simplest first."""
-    plain = default_rungs(settings.backbones, unlabelled=bool(context.unlabelled))
+    kinds: dict[str, Any] = {"encoders": context.encoders, "writers": context.language_models}
+    plain = default_rungs(
+        settings.backbones, unlabelled=bool(context.unlabelled), asked=settings.methods or (), **kinds
+    )
     found = [replace(recipe, template=settings.template) for recipe in plain]
+    # What the recipe states is what is used: layout and instruction are named in it.
+    found = [replace(one, template=context.label_template(one)) if one.method.asks else one for one in found]
+    check_kinds(settings.methods or (), found)
     found = changed(found, [change_of(said, settings.task) for said in settings.changes])
     if settings.methods is None:
         return found

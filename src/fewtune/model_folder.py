@@ -2,7 +2,8 @@
 
 Layout: `config.json`, `model.safetensors`, tokenizer files, `modules.json` and `1_Pooling/` (so that transformers and
 sentence-transformers open it as an encoder), `adapter/` (PEFT), `head.safetensors`, `fewtune.json` (recipe, classes,
-temperature). Safetensors only: a pickle among the weights is refused.
+temperature). A model that is asked for labels lies there whole, with `labels.json` in place of pooling and head.
+Safetensors only: a pickle among the weights is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from fewtune.errors import BackboneDamaged, StoreError, UnsafeWeights, UsageError
 from fewtune.methods.base import Fitted, FloatArray
+from fewtune.methods.labels.base import FittedLabels, LabelMethod
 from fewtune.methods.templated import Templated
 from fewtune.recipe import Recipe
 from fewtune.study.store import advising
@@ -116,11 +118,15 @@ def _running(process: int) -> bool:
 
 
 def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
+    from fewtune.backbones.language.keep import save_language_model
     from fewtune.backbones.quiet import quiet
 
+    backbone = model.fitted.language_model if isinstance(model.fitted, FittedLabels) else encoder
     with quiet():
         model.fitted.save(folder)
-        if model.recipe.method.reads_text:
+        if isinstance(model.fitted, FittedLabels):
+            save_language_model(model.fitted.language_model, folder)
+        elif model.recipe.method.reads_text:
             assert encoder is not None
             if not (folder / "config.json").exists():
                 encoder.model.save_pretrained(folder, safe_serialization=True)
@@ -134,7 +140,7 @@ def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
         "temperature": model.temperature,
         "threshold": model.threshold,
         "columns": list(model.columns),
-        "backbone_fingerprint": None if encoder is None else encoder.fingerprint,
+        "backbone_fingerprint": None if backbone is None else backbone.fingerprint,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -169,11 +175,9 @@ def load(folder: str | Path) -> Model:
         raise UsageError(f"{folder} holds a model that writes: `fewtune generate {folder}`, or fewtune.load_writer.")
     recipe = Recipe.from_json(card["recipe"])
     classes = tuple(card["classes"])
-    encoder = _encoder(folder, folds_in=recipe.method.folds_in) if recipe.method.reads_text else None
+    encoder = _encoder(folder, folds_in=recipe.method.folds_in) if recipe.method.embeds else None
     try:
-        fitted = type(recipe.method).load(folder, classes, encoder)
-        if encoder is not None:
-            fitted = Templated(fitted, recipe.template.bind(encoder.tokenizer))
+        fitted = _fitted(folder, recipe, classes, encoder)
         answer_1C = fitted.predict_proba(["a"])  # files that do not fit together fail here and not on the person's rows
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BackboneDamaged(f"{folder} is damaged ({error}). Fit again, or restore it.") from error
@@ -183,6 +187,17 @@ def load(folder: str | Path) -> Model:
         )
     columns = tuple(map(str, card.get("columns") or ()))
     return Model(fitted, recipe, classes, card["temperature"], card["threshold"], columns)
+
+
+def _fitted(folder: Path, recipe: Recipe, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
+    from fewtune.backbones.language.load import load_language_model
+
+    method = type(recipe.method)
+    if issubclass(method, LabelMethod):
+        # In the precision it was judged in: its probabilities were calibrated there.
+        return method.load_labels(folder, classes, load_language_model(folder, precision="float32"))
+    fitted = method.load(folder, classes, encoder)
+    return fitted if encoder is None else Templated(fitted, recipe.template.bind(encoder.tokenizer))
 
 
 def text_columns(folder: str | Path) -> tuple[str, ...]:

@@ -50,15 +50,14 @@ def save_writer(model: WritingModel, folder: Path) -> None:
 
 
 def _write(model: WritingModel, folder: Path) -> None:
+    from fewtune.backbones.language.keep import save_language_model
     from fewtune.backbones.quiet import quiet
 
     fitted = model.fitted
     assert isinstance(fitted, ModelWriter)
     with quiet():
         fitted.save(folder)
-        if not (folder / "config.json").exists():
-            fitted.language_model.model.save_pretrained(folder, safe_serialization=True)
-        fitted.language_model.tokenizer.save_pretrained(folder)
+        save_language_model(fitted.language_model, folder)
     settings = fitted.settings
     card = {
         "format": FORMAT,

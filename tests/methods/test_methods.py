@@ -27,6 +27,9 @@ QUICK = {
     "lora": {"least_steps": 12, "epochs": 1.0, "rate": 5e-3},
     "top_layers": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
     "full": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
+    "label_zero_shot": {},
+    "label_few_shot": {"shots": 2, "choose": "tfidf"},
+    "label_lora": {"least_steps": 30, "epochs": 1.0, "rate": 5e-3, "batch_size": 30, "alpha": 64},
     "prompt_tuning": {"least_steps": 12, "epochs": 1.0, "rate": 1e-2, "tokens": 5},
 }
 
@@ -44,14 +47,19 @@ def test_every_method_is_under_contract():
 class TestMethods(MethodContract):
     @pytest.fixture(params=NAMES)
     def method(self, request):
-        self.learns = request.param not in ("majority", "zero_shot")
-        if request.param == "lora":
+        # A tiny writer of random weights cannot learn from a prompt.
+        self.learns = request.param not in ("majority", "zero_shot", "label_zero_shot", "label_few_shot")
+        if request.param in ("lora", "label_lora"):
             self.reload_tolerance = 1e-4
         return quick(request.param)
 
     @pytest.fixture
     def encoder(self, tiny_encoder):
         return tiny_encoder
+
+    @pytest.fixture
+    def language_model(self, tiny_writer):
+        return tiny_writer
 
 
 @pytest.mark.parametrize("architecture", ["albert", "deberta", "modernbert", "distilbert", "roberta"])
@@ -61,7 +69,7 @@ class TestOtherArchitectures:
 
     learns, reload_tolerance = True, 1e-4
     test_saved_and_loaded_it_answers_the_same = MethodContract.test_saved_and_loaded_it_answers_the_same
-    material = MethodContract.material
+    material, language_model = MethodContract.material, MethodContract.language_model
 
     @pytest.fixture
     def method(self, name):

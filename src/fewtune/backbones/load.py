@@ -40,7 +40,7 @@ def load_encoder(name: str | Path = DEFAULT) -> Encoder:
     folder = locate(str(name))
     refuse_pickle(folder)
     model, tokenizer = _open(folder)
-    return _encoder(model, tokenizer, str(name), folder)
+    return encoder_around(model, tokenizer, str(name), folder)
 
 
 def locate(name: str) -> Path:
@@ -155,7 +155,8 @@ def _check_tokenizer(folder: Path, model: Any, tokenizer: Any) -> None:
         )
 
 
-def _encoder(model: Any, tokenizer: Any, name: str, folder: Path) -> Encoder:
+def encoder_around(model: Any, tokenizer: Any, name: str, folder: Path) -> Encoder:
+    """An opened model and its tokenizer as an encoder, pooled as the files in `folder` say."""
     pooling = choose(folder, model.config)
     return Encoder(
         model,

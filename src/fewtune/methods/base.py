@@ -15,12 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewtune.data.base import Example, Task
+from fewtune.data.mixing import Mix
 from fewtune.data.templates.base import PLAIN, Template
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class Material:
     examples: Sequence[Example] = ()
     """[N] for writing: the training rows whole, prompt and completion; `texts` are then their prompts."""
     language_model: LanguageModel | None = None
-    """For writing: the backbone."""
+    """The backbone of methods that write, or ask what would be written."""
     template: Template = PLAIN
-    """For writing: how an example is put to the backbone."""
+    """Of the same: how an example is put to the backbone."""
+    mix: Mix | None = None
+    """For writing: the tasks the rows are of, and what is replayed beside them; None where there is nothing to mix."""
 
     def subset(self, rows: IntArray) -> Material:
         """The same with these training rows only."""
@@ -68,6 +71,7 @@ class Material:
             labels=self.labels[rows],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
             examples=[self.examples[row] for row in rows] if self.examples else (),
+            mix=None if self.mix is None else self.mix.subset(rows),
         )
 
 
@@ -170,16 +174,28 @@ class Method(ABC):
     """Place on the ladder: lower is simpler and cheaper."""
     reads_text: ClassVar[bool] = True
     """False: needs no backbone."""
+    reads_with: ClassVar[Literal["encoder", "language_model"]] = "encoder"
+    """The kind of backbone that reads the text."""
     uses_unlabelled: ClassVar[bool] = False
     """True: is a candidate only when unlabelled text was given."""
+    folds_in: ClassVar[bool] = True
+    """Whether an adapter it saves becomes part of the backbone's weights when opened; else its `load` reads it."""
     task: ClassVar[Task] = "classification"
     """The kind of rows it is for; those for `generation` are for plain text (language modelling) too."""
 
     @property
+    def embeds(self) -> bool:
+        """Whether an encoder reads the text, as its template renders it; who asks a language model renders itself."""
+        return self.reads_text and not self.asks
+
+    @property
+    def asks(self) -> bool:
+        """Whether a language model is asked for the class."""
+        return self.reads_with == "language_model" and self.task == "classification"
+
+    @property
     def called(self) -> str:
         """What a person reads of this one: the title, and what tells it from others of its kind."""
-    folds_in: ClassVar[bool] = True
-    """Whether an adapter it saves becomes part of the backbone's weights when opened; else its `load` reads it."""
         return self.title
 
     @classmethod
@@ -311,6 +327,25 @@ class TunedMethod(Method):
     def build(self, material: Material) -> Tunable:
         """The trainable thing, initial weights drawn from `material.seed`."""
 
+    @property
+    def extent(self) -> int:
+        """What runs of a stack may differ in and need room for: the rank of an adapter, the length of a prompt."""
+        return 0
+
+    @property
+    def before(self) -> int:
+        """Places that stand before every text."""
+        return 0
+
+    def backbone(self, material: Material) -> Encoder:
+        """What runs of this method share when they are trained side by side."""
+        assert material.encoder is not None
+        return material.encoder
+
+    def lengths(self, material: Material) -> list[int]:
+        """Tokens that each training row takes in a pass."""
+        return [len(ids) + self.before for ids in self.backbone(material).tokens(material.texts)]
+
     def stack_key(self) -> Hashable:
         """Methods with equal keys can be trained side by side; None: only alone."""
         return None
@@ -337,8 +372,3 @@ class TunedMethod(Method):
     """Largest global gradient norm; larger gradients are scaled down."""
     patience: int = 3
     """Measurements without a better validation loss before the run stops."""
-    @property
-    def extent(self) -> int:
-        """What runs of a stack may differ in and need room for: the rank of an adapter, the length of a prompt."""
-        return 0
-

@@ -18,6 +18,9 @@ _WHERE = {
     "lora": "lora:LoRA",
     "top_layers": "top_layers:TopLayers",
     "full": "full:Full",
+    "label_zero_shot": "labels.zero_shot:LabelZeroShot",
+    "label_few_shot": "labels.few_shot:LabelFewShot",
+    "label_lora": "labels.lora:LabelLoRA",
 }
 
 _ASKED = {
@@ -43,7 +46,7 @@ _WRITING_ASKED = {
     "dora": "generation.dora:DoRAWriter",
     "qlora": "generation.qlora:QLoRAWriter",
 }
-"""Judged when they are asked for and not otherwise."""
+"""Likewise."""
 
 _PREFERENCE = {
     "first_stage": "preference.first_stage:FirstStage",

@@ -131,11 +131,11 @@ def shown(judged: Judged) -> OutOfFold:
     return OutOfFold(oof.labels_N, oof.held_out, probs, oof.groups)
 
 
-def ladder(climb: Climb, encoders: dict[str, str]) -> list[dict[str, Any]]:
+def ladder(climb: Climb, backbones: dict[str, str]) -> list[dict[str, Any]]:
     """Every rung, judged or not."""
     plain, below = [], None
     for rung in climb.rungs:
-        name = encoders.get(rung.recipe.backbone) if rung.recipe.method.reads_text else None
+        name = backbones.get(rung.recipe.backbone) if rung.recipe.method.reads_text else None
         entry = rung_entry(rung, name, lambda judged: scores(shown(judged), draws=200))
         if rung.judged is not None:
             entry |= _comparisons(climb, rung.judged, below)
@@ -183,10 +183,16 @@ def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, 
         found["against_below"] = against(judged, shown(below.judged), below.recipe.method.name)
     if judged is not judged_rung(climb, "majority"):
         found["against_majority"] = against_majority(judged.oof)
-    zero_shot = judged_rung(climb, "zero_shot")
+    zero_shot = untaught(climb)
     if zero_shot is not None and zero_shot is not judged:
-        found["against_zero_shot"] = against(judged, zero_shot, "zero_shot")
+        found["against_zero_shot"] = against(judged, zero_shot, zero_shot.recipe.method.name)
     return found
+
+
+def untaught(climb: Climb) -> Judged | None:
+    """The first judged rung that reads no label: by class names, or asked for the label in words."""
+    names = ("zero_shot", "label_zero_shot")
+    return next((found for name in names if (found := judged_rung(climb, name)) is not None), None)
 
 
 def judged_rung(climb: Climb, method: str) -> Judged | None:
@@ -264,10 +270,10 @@ def curve(found: Curve) -> dict[str, Any]:
 
 def verdict(climb: Climb, result: dict[str, Any]) -> dict[str, Any]:
     """The sentence at the top, and what to do next."""
-    zero_shot = judged_rung(climb, "zero_shot")
+    zero_shot = untaught(climb)
     found: dict[str, Any] = {"against_majority": against_majority(climb.headline)}
     if zero_shot is not None:
-        found["against_zero_shot"] = against(climb.headline, zero_shot, "zero_shot")
+        found["against_zero_shot"] = against(climb.headline, zero_shot, zero_shot.recipe.method.name)
     found["sentence"] = _blocked(result) + _sentence(result["winner"], found, result.get("test"))
     return found | {"advice": advise(result, found)}
 

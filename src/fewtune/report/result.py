@@ -67,7 +67,7 @@ def build(
         "warnings": assemble.warnings(found),
         "resampling": _resampling(climb, context, given=settings.splits is not None),
         "winner": assemble.winner(climb, dataset.classes, calibration),
-        "ladder": assemble.ladder(climb, {name: encoder.name for name, encoder in context.encoders.items()}),
+        "ladder": assemble.ladder(climb, {name: one.name for name, one in context.backbones.items()}),
         "selection": assemble.selection(climb, climb.beliefs),
         "learning_curve": assemble.curve(curve),
         "suspects": _suspects(climb, context),

@@ -28,7 +28,7 @@ from fewtune.metrics.intervals import Groups
 from fewtune.metrics.paired import paired_error
 
 REFERENCE = "probe"
-BASELINES = ("majority", "zero_shot", "few_shot")
+BASELINES = ("majority", "zero_shot", "few_shot", "label_zero_shot", "label_few_shot")
 FIRST_STAGE = "first_stage"
 """What preference tuning starts from."""
 FADES_FROM = 8
@@ -53,6 +53,9 @@ PRIORS: dict[str, Prior] = {
     "lora": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "top_layers": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "full": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
+    "label_zero_shot": Prior(-0.15, 0.20, "vague: grows with the model that is asked, from chance upwards"),
+    "label_few_shot": Prior(-0.05, 0.20, "vague: grows with the model that is asked"),
+    "label_lora": Prior(0.0, 0.10, "vague: 2 to 20 points for large models (Schick and Schütze 2021), none for small"),
 }
 UNKNOWN = Prior(0.0, 0.05, "no published evidence")
 OTHER_BACKBONE = Prior(0.0, 0.05, "the reference method on another backbone")

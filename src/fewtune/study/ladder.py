@@ -7,13 +7,14 @@ choosing included (Varma and Simon 2006; the inner resamples are the other folds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fewtune.data.base import Task
 from fewtune.errors import TrainingDiverged
+from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
@@ -29,6 +30,9 @@ ALWAYS_WRITING = ("zero_shot", "few_shot")
 """Likewise where texts are written."""
 ALWAYS_PREFERRING = (FIRST_STAGE,)
 """Likewise where preferences are learned."""
+ON_WRITERS = ("probe", "self_training", "top_layers")
+"""Of the methods for encoders, those tried unasked with a model that writes: its states lie where they were put to tell
+the next word, so a class name's vector is near no text's, and what bends a whole body is dear."""
 SAFETY = 1.25
 """Estimates are stretched by this, so that the budget is kept."""
 CURVE_SHARE = 1.2
@@ -62,10 +66,21 @@ class Climb:
 
 
 def default_rungs(
-    backbones: Sequence[str], *, unlabelled: bool, task: Task = "classification", asked: Sequence[str] = ()
+    backbones: Sequence[str],
+    *,
+    unlabelled: bool,
+    task: Task = "classification",
+    asked: Sequence[str] = (),
+    encoders: Collection[str] | None = None,
+    writers: Collection[str] = (),
 ) -> list[Recipe]:
     """Every method that applies, simplest first; for several backbones (small to large) each method of one, then the
     methods of the next. Some stand beside the ladder until they are `asked` for by name.
+
+    Parameters
+    ----------
+    encoders : where classes are told apart, the backbones that embed; all of them when not given.
+    writers : likewise, those that write.
     """
     classes = [method_class(name, task) for name in names(task, asked)]
     recipes = [Recipe(cls(), backbones[0]) for cls in classes if not cls.reads_text]
@@ -73,9 +88,21 @@ def default_rungs(
         recipes += [
             Recipe(cls(), backbone)
             for cls in sorted((c for c in classes if c.reads_text), key=lambda c: c.rung)
-            if unlabelled or not cls.uses_unlabelled
+            if (unlabelled or not cls.uses_unlabelled)
+            and (task != "classification" or _reads(cls, backbone, encoders, writers, asked))
         ]
     return recipes
+
+
+def _reads(
+    cls: type[Method], backbone: str, encoders: Collection[str] | None, writers: Collection[str], asked: Sequence[str]
+) -> bool:
+    """Whether a method is tried with a backbone, by what the backbone can do."""
+    if cls.reads_with == "language_model":
+        return backbone in writers
+    if encoders is not None and backbone not in encoders:
+        return False
+    return backbone not in writers or cls.name in (*ON_WRITERS, *asked)
 
 
 def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
@@ -91,17 +118,36 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
     always = ALWAYS_PREFERRING if evaluator.context.dataset.task == "preference" else always
     first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in always}
     for recipe in recipes:
-        tried: list[Rung] = []
-        another: Recipe | None = recipe
-        while another is not None:
-            tried.append(_judge(evaluator, another, must=another is first.get(another.method.name)))
-            evaluator.budget.reserve = _reserve(evaluator, [*rungs, *tried])
-            another = longer_or_shorter(tried)
-        rungs += tried
+        for rung in lengths(evaluator, recipe, must=recipe is first.get(recipe.method.name)):
+            rungs.append(rung)
+            evaluator.budget.reserve = reserve(evaluator, rungs) + _apart(evaluator, rungs)
     return _conclude(evaluator, rungs)
 
 
-def _reserve(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
+def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False) -> Iterator[Rung]:
+    """A recipe judged and, of a method that takes epochs, as many more or fewer of them as are worth a look.
+
+    Parameters
+    ----------
+    must : whether the first is judged whatever the budget.
+    """
+    tried: list[Rung] = []
+    another: Recipe | None = recipe
+    while another is not None:
+        tried.append(_judge(evaluator, another, must=must and another is recipe))
+        yield tried[-1]
+        another = longer_or_shorter(tried)
+
+
+def _apart(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
+    """What tuning each of several tasks alone will cost (`study/tasks.py`): about two lengths of the dearest rung."""
+    mix = evaluator.context.mix
+    if mix is None or len(mix.names) < 2:
+        return 0.0
+    return 2 * SAFETY * max((rung.judged.seconds for rung in rungs if rung.judged is not None), default=0.0)
+
+
+def reserve(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
     """What must still be paid: the refit, as dear as the dearest rung's run; the learning curve; report and files."""
     judged = [rung.judged for rung in rungs if rung.judged is not None]
     refit = max((one.seconds / len(evaluator.splits) for one in judged), default=0.0)

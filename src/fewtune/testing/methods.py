@@ -1,4 +1,4 @@
-"""The promises of a `Method`. Subclass, give `method` and `encoder`, and all of them are tested:
+"""The promises of a `Method`. Subclass, give `method` and its kind of backbone, and all of them are tested:
 
 class TestMine(MethodContract):
     @pytest.fixture
@@ -19,6 +19,7 @@ import pytest
 
 from fewtune import model_folder
 from fewtune.backbones.encoder import Encoder
+from fewtune.backbones.language.model import LanguageModel
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material, Method, TunedMethod, Watched
 from fewtune.methods.registry import NAMES, method_class
 from fewtune.recipe import Recipe
@@ -43,19 +44,27 @@ class MethodContract:
         raise NotImplementedError("give a fixture `method`")
 
     @pytest.fixture
-    def encoder(self) -> Encoder:
-        """A backbone that can be trained in a second, like `tiny_backbones` makes."""
-        raise NotImplementedError("give a fixture `encoder`")
+    def encoder(self) -> Encoder | None:
+        """For methods that embed: a backbone that can be trained in a second, like `tiny_backbones` makes."""
+        return None
 
     @pytest.fixture
-    def material(self, method: Method, encoder: Encoder) -> Material:
+    def language_model(self) -> LanguageModel | None:
+        """For methods that ask a model that writes: one that can be trained in a second, like `tiny_writers` makes."""
+        return None
+
+    @pytest.fixture
+    def material(self, method: Method, encoder: Encoder | None, language_model: LanguageModel | None) -> Material:
         """Ten rows a class, an unlabelled pool, no groups."""
+        assert encoder is not None or not method.embeds, "give a fixture `encoder`"
+        assert language_model is not None or not method.asks, "give a fixture `language_model`"
         dataset = toy_dataset(10)
         return Material(
             texts=dataset.texts,
             labels=np.asarray([LABELS[label] for label in dataset.labels], dtype=np.int64),
             classes=tuple(CLASSES),
-            encoder=encoder if method.reads_text else None,
+            encoder=encoder if method.embeds else None,
+            language_model=language_model if method.asks else None,
             unlabelled=toy_dataset(8, seed=1).texts if method.uses_unlabelled else (),
             seed=3,
         )

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewtune.data.base import Dataset, Example
+from fewtune.data.mixing import Mix
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.methods.base import (
     ClosedFormMethod,
@@ -97,11 +98,17 @@ class Context:
 
     @cached_property
     def labels(self) -> IntArray:
-        """[N] indices into the dataset's classes; where there are none, all rows are of one kind."""
-        if self.writes and not self.dataset.classes:
-            return np.zeros(len(self.dataset), dtype=np.int64)
+        """[N] indices into the dataset's classes; where there are none, the task of each row, else all alike."""
+        if self.writes and self.wanted is None:
+            tasks = () if self.mix is None else self.mix.task_N
+            return np.asarray(tasks or [0] * len(self.dataset), dtype=np.int64)
         place = {name: index for index, name in enumerate(self.dataset.classes)}
         return np.asarray([place[label] for label in self.dataset.labels], dtype=np.int64)
+
+    @property
+    def backbones(self) -> dict[str, Encoder | LanguageModel]:
+        """All that are open, by the name recipes use; of one that both embeds and writes, the model that writes."""
+        return {**self.encoders, **self.language_models}
 
     @property
     def wanted(self) -> NDArray[np.bool_] | None:
@@ -121,7 +128,8 @@ class Context:
     def _fingerprint(self) -> str:
         pool = hashlib.sha256(json.dumps(list(self.unlabelled)).encode()).hexdigest()
         groups = None if self.groups is None else list(map(int, self.groups))
-        plain = json.dumps([self.dataset.fingerprint, pool, groups])
+        mixed = [] if self.mix is None else [self.mix.fingerprint]
+        plain = json.dumps([self.dataset.fingerprint, pool, groups, *mixed])
         return hashlib.sha256(plain.encode()).hexdigest()
 
     def key(self, run: Run) -> str:
@@ -144,6 +152,12 @@ class Context:
         """What turns a text into what the recipe's backbone reads."""
         return self.templates(recipe.template, recipe.backbone)
 
+    def label_template(self, recipe: Recipe) -> Template:
+        """How the recipe's language model is asked for a label."""
+        from fewtune.methods.labels.words import label_template
+
+        return label_template(recipe.template, self.language_models[recipe.backbone], self.dataset.classes)
+
     @cached_property
     def templates(self) -> Callable[[Template, str], Callable[[str], str]]:
         """Templates bound to a backbone's tokenizer, each once."""
@@ -162,7 +176,7 @@ class Context:
     def held_out(self, run: Run) -> list[str]:
         """[B] the run's test rows as its backbone reads them."""
         texts = [self.dataset.examples[row].text for row in run.test]
-        return list(map(self.render(run.recipe), texts)) if run.recipe.method.reads_text else texts
+        return list(map(self.render(run.recipe), texts)) if run.recipe.method.embeds else texts
 
     def examples(self, rows: IntArray) -> list[Example]:
         """Some of the rows, whole."""
@@ -170,7 +184,7 @@ class Context:
 
     def warm(self, recipe: Recipe) -> None:
         """Have the backbone compute now what every run of a recipe will ask it for: workers then share it."""
-        if self.writes:
+        if self.writes or recipe.method.asks:
             recipe.method.warm_to_write(self.language_models[recipe.backbone], self.dataset.examples)
         elif recipe.method.reads_text:
             recipe.method.warm(self.encoders[recipe.backbone], self.texts(recipe))
@@ -180,20 +194,22 @@ class Context:
         if self.writes:
             return self._to_write(run)
         held_out = {self.dataset.examples[row].text for row in run.test}
-        reads = run.recipe.method.reads_text
-        render = self.render(run.recipe) if reads else str
+        method = run.recipe.method
+        render = self.render(run.recipe) if method.embeds else str
         template = run.recipe.template
         named = template.words or template.pattern != PLAIN.pattern
         return Material(
             texts=[render(self.dataset.examples[row].text) for row in run.train],
             labels=self.labels[run.train],
             classes=self.dataset.classes,
-            encoder=self.encoders[run.recipe.backbone] if reads else None,
+            encoder=self.encoders[run.recipe.backbone] if method.embeds else None,
             # An unlabelled copy of a held-out row would let its label in by the back door.
             unlabelled=[render(text) for text in self.unlabelled if text not in held_out],
             groups=None if self.groups is None else [str(self.groups[row]) for row in run.train],
             seed=run.seed,
             names=tuple(template.texts_of(self.dataset.classes)) if named else (),
+            language_model=self.language_models[run.recipe.backbone] if method.asks else None,
+            template=self.label_template(run.recipe) if method.asks else PLAIN,
         )
 
     def _to_write(self, run: Run) -> Material:
@@ -208,7 +224,15 @@ class Context:
             examples=examples,
             language_model=self.language_models[run.recipe.backbone],
             template=run.recipe.template,
+            mix=self._mix(run),
         )
+
+    def _mix(self, run: Run) -> Mix | None:
+        """What a run mixes; nothing of its test rows is replayed."""
+        if self.mix is None:
+            return None
+        found = self.mix.subset(run.train.tolist()).without(self.examples(run.test))
+        return None if found.plain else found
 
 
 @lru_cache(maxsize=1)

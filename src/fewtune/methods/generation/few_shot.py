@@ -88,10 +88,10 @@ class FewShotWriter(ModelWriter):
         self.method, self.rows, self.seed = method, list(rows), seed
         self.retriever = retriever(method.choose, [row.prompt for row in rows], seed=seed)
         tokens = [self._tokens(row) for row in rows]
-        around = self._around(tokens[0]) if tokens else 0
-        self.lengths = [asked + answer + around for asked, answer in tokens]
+        self.around = self._around(tokens[0]) if tokens else 0
+        self.lengths = [asked + answer + self.around for asked, answer in tokens]
         # Nearly all answers are no longer than this one, and what ends it: so much is left free.
-        self.room = int(np.quantile([answer for _, answer in tokens], 0.95)) + around if tokens else 0
+        self.room = int(np.quantile([answer for _, answer in tokens], 0.95)) + self.around if tokens else 0
 
     def _around(self, tokens: tuple[int, int]) -> int:
         """How many tokens the layout puts around one example: measured on the first row, put before itself."""
@@ -108,11 +108,16 @@ class FewShotWriter(ModelWriter):
 
     def asked(self, examples: Sequence[Example]) -> list[Example]:
         """Each with the rows most like it before it."""
+        shown = self.shown(examples)
+        return [demonstrated(example, shots, self.template) for example, shots in zip(examples, shown, strict=True)]
+
+    def shown(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """The rows that stand before each."""
         if not examples:
             return []
         ranked = self.retriever.ranked([example.prompt for example in examples])
         return [
-            demonstrated(example, [self.rows[row] for row in self.chosen(example, order)], self.template)
+            [self.rows[row] for row in self.chosen(example, order)]
             for example, order in zip(examples, ranked, strict=True)
         ]
 

@@ -1,0 +1,1 @@
+"""Telling classes apart with a model that writes: one way a file."""
