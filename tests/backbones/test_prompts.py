@@ -5,7 +5,7 @@ import torch
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.load import load_encoder
-from fewtune.backbones.prompts import PromptBody, embedded, positions, room_for_prompts
+from fewtune.backbones.prompts import VECTORS, PromptBody, embedded, positions, room_for_prompts
 from fewtune.testing.tiny_backbones import ARCHITECTURES
 
 TEXTS = ["the dog and the cat", "red", "my old hammer is here with a very new saw and one file.", "a hen is pink"]
@@ -26,7 +26,7 @@ def prompt_of(encoder, tokens, seed):
 def body_of(encoder, lengths):
     body = PromptBody(encoder, seeds=[0] * len(lengths), tokens=max(lengths))
     for slot, tokens in enumerate(lengths):
-        body.enter(slot, prompt_of(encoder, tokens, slot))
+        body.enter(slot, {VECTORS: prompt_of(encoder, tokens, slot)})
     return body.eval()
 
 
@@ -54,7 +54,7 @@ def test_gradients_are_those_of_transformers_and_reach_a_runs_own_vectors_alone(
     body(TEXTS).square().sum().backward()
     prompt = prompt_of(encoder, LENGTHS[0], 0).requires_grad_()
     sum(theirs(encoder, text, prompt).square().sum() for text in TEXTS).backward()
-    grad = body.prompts_KPE.grad
+    grad = body.embedding_KPE.grad
     torch.testing.assert_close(grad[0, : LENGTHS[0]], prompt.grad, atol=1e-5, rtol=1e-3)
     assert not grad[0, LENGTHS[0] :].any(), "nothing reads what lies beyond a prompt's end"
     assert not grad[1:].any()
@@ -63,22 +63,22 @@ def test_gradients_are_those_of_transformers_and_reach_a_runs_own_vectors_alone(
 
 def test_only_the_vectors_move_and_the_encoder_is_shared(tiny_encoder):
     body = body_of(tiny_encoder, LENGTHS)
-    assert list(body.moving) == ["prompts"]
+    assert list(body.moving) == [VECTORS]
     assert [body.size(run) for run in range(3)] == [tokens * tiny_encoder.width for tokens in LENGTHS]
     assert not any(parameter.requires_grad for parameter in body.model.parameters())
     kept = body.trained(1)
     with torch.no_grad():
-        body.prompts_KPE.zero_()
+        body.embedding_KPE.zero_()
     body.load_trained(kept, 1)
-    torch.testing.assert_close(body.vectors(1), prompt_of(tiny_encoder, LENGTHS[1], 1))
-    assert not body.vectors(0).any()
+    torch.testing.assert_close(body.learned(1)[VECTORS], prompt_of(tiny_encoder, LENGTHS[1], 1))
+    assert not body.learned(0)[VECTORS].any()
 
 
 def test_a_new_run_finds_nothing_of_the_one_before(tiny_encoder):
     body = body_of(tiny_encoder, (5,))
-    body.enter(0, prompt_of(tiny_encoder, 2, 7))
+    body.enter(0, {VECTORS: prompt_of(tiny_encoder, 2, 7)})
     fresh = PromptBody(tiny_encoder, seeds=[0], tokens=2).eval()
-    fresh.enter(0, prompt_of(tiny_encoder, 2, 7))
+    fresh.enter(0, {VECTORS: prompt_of(tiny_encoder, 2, 7)})
     torch.testing.assert_close(body(TEXTS), fresh(TEXTS), atol=1e-6, rtol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_a_prompt_of_words_is_a_text_behind_them(tiny_encoder):
     """Before it is trained, a prompt is no more than a longer text: states of the same tokens at the same places."""
     ids = tiny_encoder.tokens(["red dog"])[0]
     body = PromptBody(tiny_encoder, seeds=[0], tokens=len(ids)).eval()
-    body.enter(0, embedded(tiny_encoder, ids))
+    body.enter(0, {VECTORS: embedded(tiny_encoder, ids)})
     own = torch.tensor([ids + tiny_encoder.tokens(["a hen"])[0]])
     with torch.no_grad():
         wanted = tiny_encoder.model(own, torch.ones_like(own)).last_hidden_state[0, len(ids) :].mean(0)

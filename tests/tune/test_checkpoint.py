@@ -9,6 +9,7 @@ import torch
 from fewtune.methods.base import Material
 from fewtune.methods.contrastive import Contrastive
 from fewtune.methods.lora import LoRA
+from fewtune.methods.prompt_tuning import PromptTuning
 from fewtune.methods.top_layers import TopLayers
 from fewtune.testing.toys import toy_dataset
 from fewtune.tune import checkpoint
@@ -47,6 +48,7 @@ METHODS = [
     LoRA(least_steps=12, epochs=0.1),
     TopLayers(least_steps=12, epochs=0.1, dropout=0.2),
     Contrastive(steps=12),
+    PromptTuning(least_steps=12, epochs=0.1, tokens=5),
 ]
 
 

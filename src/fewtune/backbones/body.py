@@ -208,7 +208,7 @@ class Body(nn.Module):
         if self.encoder.pooling.mode == "mean":
             return layout.means(hidden_SD)
         hidden_BTD, mask_BT = layout.padded(hidden_SD)
-        return hidden_BTD, mask_BT
+        return POOLS[self.encoder.pooling.mode](hidden_BTD.float(), mask_BT)
 
     def packed_states(self, texts: list[str], runs: Sequence[int]) -> tuple[torch.Tensor, Layout]:
         """[S, D] the last layer's states of texts that stand one behind the other, and where each stands."""

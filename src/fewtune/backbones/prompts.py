@@ -32,6 +32,8 @@ LEAST_ROOM = 16
 """Tokens that a prompt must leave a text."""
 SAVED = "prompt_embeddings"
 """What PEFT calls the vectors in a file."""
+VECTORS = "embedding.weight"
+"""What it calls them inside its prompt encoder."""
 
 
 def room_for_prompts(encoder: Encoder) -> int:
@@ -51,38 +53,51 @@ class PromptBody(Body):
     Parameters
     ----------
     seeds : one a run.
-    tokens : P; runs may have shorter ones.
+    tokens : P; runs may have shorter prompts.
+    width : numbers learned for each place; those of a word embedding when not given.
     """
 
-    def __init__(self, encoder: Encoder, *, seeds: Sequence[int], tokens: int) -> None:
+    def __init__(self, encoder: Encoder, *, seeds: Sequence[int], tokens: int, width: int | None = None) -> None:
         super().__init__(encoder, depth=0, train_layers=False, seeds=seeds)
-        width = int(encoder.model.get_input_embeddings().weight.shape[1])
-        self.prompts_KPE = nn.Parameter(torch.zeros(self.slots, tokens, width, device=encoder.device))
+        self.embedding_KPE = nn.Parameter(
+            torch.zeros(self.slots, tokens, width or embedding_width(encoder), device=encoder.device)
+        )
         self.tokens_K = [tokens] * self.slots
-        self.fuse()
+        self.finish_up()
 
-    @torch.no_grad()
-    def enter(self, slot: int, start_PE: torch.Tensor) -> None:
-        """Begin a run in a slot, with the vectors it starts from; what is beyond them is never read."""
-        self.tokens_K[slot] = len(start_PE)
-        self.prompts_KPE[slot].zero_()
-        self.prompts_KPE[slot, : len(start_PE)] = start_PE.to(self.prompts_KPE)
+    def finish_up(self) -> None:
+        """Once all parts stand."""
+        self.fuse()
 
     @property
     def moving(self) -> dict[str, nn.Parameter]:
-        """The vectors alone."""
-        return {"prompts": self.prompts_KPE}
+        """What is learned, [K, …] each, by the names PEFT has inside its prompt encoder."""
+        return {VECTORS: self.embedding_KPE}
+
+    @torch.no_grad()
+    def enter(self, slot: int, start: Mapping[str, torch.Tensor]) -> None:
+        """Begin a run in a slot, with what it starts from; what is beyond that is never read."""
+        self.tokens_K[slot] = len(start[VECTORS])
+        for name, own in self.moving.items():
+            own[slot].zero_()
+            own[slot][tuple(slice(size) for size in start[name].shape)] = start[name].to(own)
+
+    @torch.no_grad()
+    def learned(self, run: int = 0) -> dict[str, torch.Tensor]:
+        """Copies of what a run has learned, its prompt as long as it is."""
+        found = self.trained(run)
+        return found | {VECTORS: found[VECTORS][: self.tokens_K[run]]}
 
     def size(self, run: int = 0) -> int:
-        """Numbers of a run's prompt."""
-        return self.tokens_K[run] * self.prompts_KPE.shape[2]
+        """Numbers that a run learns."""
+        return sum(tensor.numel() for tensor in self.learned(run).values())
 
     def _of(self, tensor: torch.Tensor, run: int) -> torch.Tensor:
         return tensor[run]
 
     def prompts(self) -> torch.Tensor:
         """[K, P, E] what is read before the texts of each run."""
-        return self.prompts_KPE
+        return self.embedding_KPE
 
     def lengths(self, texts: Sequence[str], runs: Sequence[int]) -> list[int]:
         """Tokens of each text and its run's vectors."""
@@ -146,22 +161,23 @@ class PromptBody(Body):
             ).last_hidden_state
         return hidden[:, tokens:], mask_BT
 
-    def vectors(self, run: int = 0) -> torch.Tensor:
-        """[P, E] a run's vectors, as many as it has."""
-        return self.prompts()[run, : self.tokens_K[run]].detach()
-
     def save(self, folder: Path) -> None:
         """Write the vectors of the first slot as PEFT does."""
         from peft import PromptTuningConfig
 
-        model, vectors_PE = self.encoder.model, self.vectors()
+        model, start = self.encoder.model, self.learned()
         config = PromptTuningConfig(
-            num_virtual_tokens=len(vectors_PE),
-            token_dim=vectors_PE.shape[1],
+            num_virtual_tokens=len(start[VECTORS]),
+            token_dim=start[VECTORS].shape[1],
             num_attention_heads=model.config.num_attention_heads,  # which PEFT does not find in every config
             task_type="FEATURE_EXTRACTION",
         )
-        save_in_peft(in_peft(model, config, {"embedding.weight": vectors_PE}), folder)
+        save_in_peft(in_peft(model, config, start), folder)
+
+
+def embedding_width(encoder: Encoder) -> int:
+    """E; of some architectures not the width of their states."""
+    return int(encoder.model.get_input_embeddings().weight.shape[1])
 
 
 def in_peft(model: Any, config: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
@@ -190,9 +206,10 @@ def saved_vectors(adapter: Path) -> torch.Tensor:
 
     path = adapter / "adapter_model.safetensors"
     try:
-        return load_file(str(path))[SAVED]
+        found: torch.Tensor = load_file(str(path))[SAVED]
     except (OSError, SafetensorError, KeyError) as error:
         raise BackboneDamaged(f"{path} is damaged, or holds no prompt. Fit again, or restore it.") from error
+    return found
 
 
 def embedded(encoder: Encoder, ids: Sequence[int]) -> torch.Tensor:

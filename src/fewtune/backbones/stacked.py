@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fewtune.backbones.dropout import RunDropout
+from fewtune.backbones.layers import layer_list
 from fewtune.backbones.layout import current
 
 _BOTH_WIDTHS = {"Linear": (1, 0), "Conv1D": (0, 1)}
@@ -45,7 +46,8 @@ def own(values_KD: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         return values_KD[0]
     layout = current()
     assert layout is not None, "several runs need a pack"
-    return values_KD.index_select(0, layout.run_of_S).to(states.dtype)[None]
+    of_tokens = values_KD.index_select(0, layout.run_of_S).to(states.dtype)[None]
+    return of_tokens if states.dim() == 3 else of_tokens.unsqueeze(2)  # norms of heads
 
 
 class StackedLoRA(nn.Module):
@@ -120,12 +122,29 @@ class StackedNorm(nn.Module):
         return normed if self.bias is None else normed + own(self.bias, normed)
 
 
+class StackedRMSNorm(nn.Module):
+    """A root-mean-square norm, as Llama's, with a gain of each run's own."""
+
+    def __init__(self, base: Any, *, slots: int) -> None:
+        super().__init__()
+        self.variance_epsilon = float(base.variance_epsilon)
+        self.weight = _spread(base.weight, slots)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Each token scaled in float32, then its run's gain."""
+        wide = states.float()
+        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        assert self.weight is not None
+        normed = scaled.to(states.dtype)
+        return normed * own(self.weight, normed)
+
+
 def _spread(values: torch.Tensor | None, slots: int) -> nn.Parameter | None:
     return None if values is None else nn.Parameter(values.detach().float().expand(slots, -1).clone())
 
 
 def stack_live(layers: Sequence[nn.Module], *, slots: int) -> None:
-    """Give every run its own weights in `layers`: linear layers and layer norms are replaced in place.
+    """Give every run its own weights in `layers`: linear layers and norms are replaced in place.
 
     Raises
     ------
@@ -139,8 +158,30 @@ def stack_live(layers: Sequence[nn.Module], *, slots: int) -> None:
                     setattr(parent, name, StackedLinear(child, slots=slots))
                 elif isinstance(child, nn.LayerNorm):
                     setattr(parent, name, StackedNorm(child, slots=slots))
+                elif _is_rms_norm(child):
+                    setattr(parent, name, StackedRMSNorm(child, slots=slots))
         for module in layer.modules():
-            if isinstance(module, (StackedLinear, StackedNorm)):
+            if isinstance(module, (StackedLinear, StackedNorm, StackedRMSNorm)):
                 continue
             if next(module.parameters(recurse=False), None) is not None:
                 raise TypeError(f"{type(module).__name__} cannot be stacked")
+
+
+def stackable(model: nn.Module) -> bool:
+    """Whether every layer holds weights of such kinds alone as `stack_live` knows."""
+    parts = [part for layer in layer_list(model) or [model] for part in layer.modules()]
+    return all(
+        type(part).__name__ in _BOTH_WIDTHS or isinstance(part, nn.LayerNorm) or _is_rms_norm(part)
+        for part in parts
+        if next(part.parameters(recurse=False), None) is not None
+    )
+
+
+@torch.no_grad()
+def _is_rms_norm(part: nn.Module) -> bool:
+    """Whether a part is a norm as Llama's: tried, since others scale by one more than their weight."""
+    weight = getattr(part, "weight", None)
+    if not hasattr(part, "variance_epsilon") or not isinstance(weight, torch.Tensor) or weight.dim() != 1:
+        return False
+    states = torch.linspace(-1, 2, len(weight), device=weight.device, dtype=weight.dtype)[None, None]
+    return torch.allclose(part(states), StackedRMSNorm(part, slots=1)(states), rtol=1e-5, atol=1e-6)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fewtune.backbones.body import Body
+from fewtune.backbones.stacked import stackable
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class Full(CrossEntropyMethod):
     def stack_key(self) -> Hashable:
         """The same layers move."""
         return (self.name,)
+
+    def stacks_on(self, encoder: Encoder) -> bool:
+        """Where the live layers hold no weights but those of known kinds."""
+        return stackable(encoder.model)
 
     def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
         """The whole body."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.layers import layer_count
+from fewtune.backbones.stacked import stackable
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ class TopLayers(CrossEntropyMethod):
     def stack_key(self) -> Hashable:
         """The same layers move."""
         return (self.name, self.layers)
+
+    def stacks_on(self, encoder: Encoder) -> bool:
+        """Where the live layers hold no weights but those of known kinds."""
+        return stackable(encoder.model)
 
     def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
         """The body above the frozen layers; all of it where an architecture shares its layers."""

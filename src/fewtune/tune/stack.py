@@ -48,11 +48,11 @@ def train_stack(
     """
     assert slots > 1
     first = members[0].attempt
-    assert first.material.encoder is not None
     methods = [member.attempt.method for member in members]
     # Room for the largest of all that wait, in every slot: ranks may differ and any may enter any slot.
     widest = max(methods, key=lambda method: method.extent)
-    stack = first.method.stack(first.material.encoder, [widest] * slots, len(first.material.classes))
+    backbone = first.method.backbone(first.material)
+    stack = first.method.stack(backbone, [widest] * slots, len(first.material.classes))
     yield from _Training(stack, deque(members), tick).run()
 
 

@@ -8,7 +8,7 @@ Legend: B rows of a batch, S tokens of a pack, D width, M predictions that count
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,8 +18,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from fewtune.backbones import batches
-from fewtune.backbones.body import PACK_TOKENS, Body
+from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import Encoder
 from fewtune.backbones.language.virtual import virtual_tokens
 from fewtune.backbones.pooling import Pooling
@@ -110,11 +109,12 @@ def packed_costs(body: Body, rows: Sequence[Encoded], runs: Sequence[int] | None
     assert isinstance(trunk, Trunk)
     # The last token is predicted and predicts nothing.
     all_names = [trunk.enter(row.ids[: max(1, len(row.ids) - 1)]) for row in rows]
-    costs, order = [], []
+    costs: list[torch.Tensor] = []
+    order: list[int] = []
     with compute_precision():  # around all packs: the weights are cast once, not once a pack
         for places in body.chunks(body.lengths(all_names, owners), owners):
             order += places
-            part, names = ([found[place] for place in places] for found in (rows, all_names))
+            part, names = [rows[place] for place in places], [all_names[place] for place in places]
             hidden_SD, layout = body.packed_states(names, [owners[place] for place in places])
             found = [_predictions(row, int(start)) for row, start in zip(part, layout.starts[:-1], strict=True)]
             at_M = torch.tensor([place for row in found for place, _ in row], dtype=torch.long, device=trunk.device)
@@ -122,7 +122,7 @@ def packed_costs(body: Body, rows: Sequence[Encoded], runs: Sequence[int] | None
             of_M = torch.tensor([number for number, row in enumerate(found) for _ in row], device=trunk.device)
             nll_M = surprise(trunk, hidden_SD.index_select(0, at_M), next_M)
             costs.append(nll_M.new_zeros(len(part)).index_add(0, of_M.long(), nll_M))
-    return torch.cat(costs)
+    return torch.cat(costs)[np.argsort(order)] if costs else torch.zeros(0, device=trunk.device)
 
 
 def _predictions(row: Encoded, start: int) -> list[tuple[int, int]]:

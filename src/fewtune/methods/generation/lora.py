@@ -6,6 +6,7 @@ All linear layers, attention and feed-forward alike: with attention alone it fal
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +20,9 @@ from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
 from fewtune.methods.generation.tuned import NextTokenMethod
 
 if TYPE_CHECKING:
+    from fewtune.backbones.body import Body
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.language.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class LoRAWriter(NextTokenMethod):
             raise UsageError("lora on some layers reads those below from a cache: embedding noise never reaches it.")
 
     @property
+    def extent(self) -> int:
+        """The rank."""
+        return self.rank
+
+    def shared(self) -> Hashable:
+        """Ranks may differ; which layers are adapted may not."""
+        return (self.name, self.layers, self.targets)
+
+    @property
     def scaling(self) -> float:
         """What the update is multiplied with."""
         return float(self.alpha / (self.rank**0.5 if self.rslora else self.rank))
@@ -60,15 +72,23 @@ class LoRAWriter(NextTokenMethod):
         """A frozen model with an adapter in every linear layer."""
         from fewtune.backbones.language.trunk import trunk_of
         from fewtune.backbones.language.whole import Whole
-        from fewtune.backbones.layers import layer_count
-        from fewtune.methods.lora import LoRABody
 
         trunk = trunk_of(language_model)
         if not trunk.fits:
             return WholeAdapted(language_model, Whole(language_model), self, seed)
+        return self.alone(trunk, seed)
+
+    def packed(self, trunk: Trunk, seeds: Sequence[int], largest: int) -> Body:
+        """A frozen trunk with an adapter for each seed."""
+        from fewtune.backbones.layers import layer_count
+        from fewtune.methods.lora import LoRABody
+
         depth = 0 if self.layers is None else max(0, layer_count(trunk.model) - self.layers)
-        body = LoRABody(trunk, depth=depth, seeds=[seed], rank=self.rank, targets=self.targets)
-        return PackedAdapted(language_model, body, self, seed)
+        return LoRABody(trunk, depth=depth, seeds=seeds, rank=largest, targets=self.targets)
+
+    def in_slot(self, language_model: LanguageModel, body: Body, slot: int, seed: int) -> PackedMoving:
+        """An adapter as it is drawn."""
+        return PackedAdapted(language_model, body, self, seed, slot)
 
 
 class _Adapted(Moving):
@@ -82,7 +102,7 @@ class _Adapted(Moving):
         generator = torch.Generator().manual_seed(seed)
         drawn = {"rank": self.method.rank, "scaling": self.method.scaling, "dropout": self.method.lora_dropout}
         for adapter in self.adapters.values():
-            adapter.enter(0, **drawn, generator=generator)  # type: ignore[arg-type]
+            adapter.enter(self.slot, **drawn, generator=generator)  # type: ignore[arg-type]
 
     def groups(self, rate: float, weight_decay: float) -> list[dict[str, Any]]:
         """A at the rate, B at its own."""
@@ -96,6 +116,16 @@ class _Adapted(Moving):
             for part, own_rate in parts.items()
         ]
 
+    def _factors(self, adapter: StackedLoRA) -> tuple[torch.Tensor, torch.Tensor]:
+        """[R, I] and [O, R] of the run, whose rank may be below the largest there is room for."""
+        rank = self.method.rank
+        return adapter.lora_A[self.slot, :rank], adapter.lora_B[self.slot, :, :rank]
+
+    @property
+    def size(self) -> int:
+        """Of the run."""
+        return sum(factor.numel() for adapter in self.adapters.values() for factor in self._factors(adapter))
+
     @torch.no_grad()
     def merged(self) -> Any:
         """A plain model with the updates added to its weights."""
@@ -103,7 +133,8 @@ class _Adapted(Moving):
 
         found = {}
         for name, adapter in self.adapters.items():
-            update = self.method.scaling * (adapter.lora_B[0] @ adapter.lora_A[0])
+            down_RI, up_OR = self._factors(adapter)
+            update = self.method.scaling * (up_OR @ down_RI)
             layer: Any = self.language_model.model.get_submodule(name)
             update = update.T if type(layer).__name__ == "Conv1D" else update
             found[f"{name}.weight"] = (layer.weight.float() + update).to(layer.weight.dtype)
@@ -130,16 +161,16 @@ class _Adapted(Moving):
             whole: Any = get_peft_model(sharing_copy(self.language_model.model), config)
             for name, adapter in self.adapters.items():
                 theirs = whole.base_model.model.get_submodule(name)
-                theirs.lora_A["default"].weight.copy_(adapter.lora_A[0])
-                theirs.lora_B["default"].weight.copy_(adapter.lora_B[0])
+                for part, factor in zip("AB", self._factors(adapter), strict=True):
+                    getattr(theirs, f"lora_{part}")["default"].weight.copy_(factor)
             whole.save_pretrained(folder / "adapter", safe_serialization=True)
 
 
 class PackedAdapted(_Adapted, PackedMoving):
     """A causal model's trunk with adapters."""
 
-    def __init__(self, language_model: LanguageModel, body: Any, method: LoRAWriter, seed: int) -> None:
-        super().__init__(language_model, body, seed)
+    def __init__(self, language_model: LanguageModel, body: Any, method: LoRAWriter, seed: int, slot: int = 0) -> None:
+        super().__init__(language_model, body, seed, slot)
         self.method = method
         self.adapters = {self.prefix + name: adapter for name, adapter in body.adapters.items()}
         self._draw(seed)

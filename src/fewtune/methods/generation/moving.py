@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fewtune.backbones.body import Body
     from fewtune.backbones.language.encode import Encoded
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.language.trunk import Trunk
     from fewtune.backbones.language.whole import Whole
 
 
@@ -55,6 +56,11 @@ class Moving(ABC):
     def groups(self, rate: float, weight_decay: float) -> list[dict[str, Any]]:
         """AdamW groups."""
         return [{"params": list(self.moving.values()), "lr": rate, "weight_decay": weight_decay}]
+
+    @property
+    def size(self) -> int:
+        """How many numbers move."""
+        return sum(tensor.numel() for tensor in self.moving.values())
 
     def trained(self) -> dict[str, torch.Tensor]:
         """Copies of what moves."""
@@ -160,11 +166,11 @@ class PackedMoving(Moving):
 
     def set_dropout(self, share: float | None) -> None:
         """Of the run."""
-        self.body.set_dropout(share)
+        self.body.set_dropout(share, run=self.slot)
 
     def random_state(self) -> Any:
         """The stream of its dropout."""
-        return self.body.noise.state()
+        return self.body.noise.state(self.slot)
 
     def load_random_state(self, state: Any) -> None:
         """Put the stream back."""
@@ -224,13 +230,19 @@ class WholeMoving(Moving):
 
 def opened(language_model: LanguageModel, layers: int | None, seed: int) -> Moving:
     """The model with its highest `layers` layers unfrozen; all of them where it is None. Word embeddings stay."""
-    from fewtune.backbones.body import Body
     from fewtune.backbones.language.trunk import trunk_of
     from fewtune.backbones.language.whole import Whole, top_layers
-    from fewtune.backbones.layers import layer_count
 
     trunk = trunk_of(language_model)
     if not trunk.fits:
         return WholeMoving(language_model, Whole(language_model, top_layers(language_model.model, layers)))
+    return PackedMoving(language_model, opened_trunk(trunk, layers, [seed]), seed)
+
+
+def opened_trunk(trunk: Trunk, layers: int | None, seeds: Sequence[int]) -> Body:
+    """A trunk with its highest `layers` layers unfrozen, once for each seed."""
+    from fewtune.backbones.body import Body
+    from fewtune.backbones.layers import layer_count
+
     depth = 0 if layers is None else max(0, layer_count(trunk.model) - layers)
-    return PackedMoving(language_model, Body(trunk, depth=depth), seed)
+    return Body(trunk, depth=depth, seeds=seeds)

@@ -6,19 +6,24 @@ A subclass says which `PeftConfig` it means. What is trained is what PEFT made; 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fewtune.backbones.body import Body
+from fewtune.backbones.language.trunk import Trunk, trunk_of
 from fewtune.backbones.language.virtual import virtual_tokens
+from fewtune.backbones.prompts import PromptBody
 from fewtune.errors import BackboneError, UsageError
-from fewtune.methods.generation.moving import Moving, WholeMoving
+from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
+from fewtune.methods.generation.packed_prompt import PackedPrompt, packs
 from fewtune.methods.generation.tuned import NextTokenMethod
 
 if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
     from fewtune.backbones.language.model import LanguageModel
 
 LEAST_ROOM = 16
@@ -69,7 +74,35 @@ class LearnedPrompt(PeftMethod):
                 f"{self.name}: {self.tokens} virtual tokens leave no room in {language_model.name}'s context of "
                 f"{language_model.context} tokens. Set {self.name}.tokens lower."
             )
-        return super().moving(language_model, seed)
+        trunk = trunk_of(language_model)
+        return self.alone(trunk, seed) if packs(trunk, self) else super().moving(language_model, seed)
+
+    @property
+    def extent(self) -> int:
+        """How many virtual tokens."""
+        return self.tokens
+
+    @property
+    def before(self) -> int:
+        """The virtual tokens."""
+        return self.tokens
+
+    def shared(self) -> Hashable:
+        """Prompts may differ in length and beginning."""
+        return self.name
+
+    def stacks_on(self, encoder: Encoder) -> bool:
+        """Where prompts of this kind can be packed."""
+        return isinstance(encoder, Trunk) and packs(encoder, self)
+
+    def packed(self, trunk: Trunk, seeds: Sequence[int], largest: int) -> Body:
+        """A frozen trunk with room for a prompt for each seed."""
+        return PromptBody(trunk, seeds=seeds, tokens=largest)
+
+    def in_slot(self, language_model: LanguageModel, body: Body, slot: int, seed: int) -> PackedMoving:
+        """A prompt as it begins."""
+        assert isinstance(body, PromptBody)
+        return PackedPrompt(language_model, body, self, seed, slot)
 
 
 class PeftMoving(WholeMoving):

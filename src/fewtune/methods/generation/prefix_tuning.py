@@ -7,13 +7,17 @@ starter (74 notes, six epochs).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fewtune.backbones.prompt_kinds import PrefixBody
 from fewtune.methods.generation.peft_method import LearnedPrompt
 
 if TYPE_CHECKING:
+    from fewtune.backbones.body import Body
     from fewtune.backbones.language.model import LanguageModel
+    from fewtune.backbones.language.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,19 @@ class PrefixTuningWriter(LearnedPrompt):
     rung: ClassVar[int] = 3
 
     rate: float = 1e-1
+
+    def packed(self, trunk: Trunk, seeds: Sequence[int], largest: int) -> Body:
+        """A frozen trunk with room for keys and values for each seed."""
+        config = trunk.model.config
+        heads = config.num_attention_heads
+        return PrefixBody(
+            trunk,
+            seeds=seeds,
+            tokens=largest,
+            layers=config.num_hidden_layers,
+            heads=getattr(config, "num_key_value_heads", None) or heads,
+            head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        )
 
     def config(self, language_model: LanguageModel) -> Any:
         """In every layer; of a seq2seq model, of the decoder and of what it reads."""

@@ -9,7 +9,7 @@ Legend: N rows, B rows of a batch.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +145,7 @@ class NextTokenTunable(Tunable):
 
     adds_up = True
 
-    def __init__(self, method: NextTokenMethod, material: Material) -> None:
+    def __init__(self, method: NextTokenMethod, material: Material, model: Moving | None = None) -> None:
         self.method, self.material = method, material
         self.language_model = language_model_of(material)
         self.template = self.language_model.settle(material.template)
@@ -180,14 +180,15 @@ class NextTokenTunable(Tunable):
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Mean over the tokens of the batch that count."""
-        return mean_loss(self.model, self._windows(indices))
+        return mean_loss(self.model, self.windows(indices))
 
     def share(self, rows: IntArray, batch: IntArray) -> torch.Tensor:
         """The rows' nats over all tokens of the batch that count."""
-        counted = sum(row.counted_tokens for row in self._windows(batch))
-        return self.model.costs(self._windows(rows)).sum() / max(1, counted)
+        counted = sum(row.counted_tokens for row in self.windows(batch))
+        return self.model.costs(self.windows(rows)).sum() / max(1, counted)
 
-    def _windows(self, indices: IntArray) -> list[Encoded]:
+    def windows(self, indices: IntArray) -> list[Encoded]:
+        """The rows as tokens."""
         return [window for row in indices for window in self.rows[row]]
 
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +20,9 @@ from fewtune.tune.executors.base import Executor
 from fewtune.tune.memory import room
 from fewtune.tune.run import Context, Outcome, Run, Tick, carry_out, outcome, watched
 from fewtune.tune.stack import Member, train_stack
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
 
 MOST_SLOTS = 64
 
@@ -102,9 +106,21 @@ def stack_key(run: Run, context: Context) -> Hashable:
     method = run.recipe.method
     if not isinstance(method, TunedMethod) or method.stack_key() is None:
         return None
-    if context.encoders[run.recipe.backbone].first_position is None:  # it cannot be packed
+    encoder = _packed_backbone(run.recipe.backbone, context)
+    if encoder is None or not method.stacks_on(encoder):
         return None
     return (run.recipe.backbone, method.stack_key())
+
+
+def _packed_backbone(name: str, context: Context) -> Encoder | None:
+    """What runs would share; None where it cannot be packed."""
+    if context.writes:
+        from fewtune.backbones.language.trunk import trunk_of
+
+        trunk = trunk_of(context.language_models[name])
+        return trunk if trunk.fits else None
+    encoder = context.encoders[name]
+    return None if encoder.first_position is None else encoder
 
 
 def _member(place: int, run: Run, context: Context) -> Member:
