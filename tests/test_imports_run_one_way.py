@@ -25,6 +25,8 @@ ORDER = [
     "writer_folder",
     "report",
     "fitting",
+    "preferring",
+    "staging",
     "generating",
     "scoring",
     "marking",

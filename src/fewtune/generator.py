@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from fewtune.data.base import Dataset, Example
 from fewtune.errors import UsageError
 
 if TYPE_CHECKING:
+    from fewtune.data.mixing import Mix
     from fewtune.fitting import Fit
     from fewtune.writer_folder import WritingModel
 
@@ -189,7 +190,7 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
             changes=tuple(self.changes),
             started=time.perf_counter(),
         )
-        self.fit_: Fit = fit(dataset, settings, general=self.general, progress=self.progress)
+        self.fit_: Fit = fit(dataset, settings, general=self.general, mix=mix, progress=self.progress)
         assert isinstance(self.fit_.model, WritingModel)
         self.model_: WritingModel = self.fit_.model
         self.result_: dict[str, Any] = self.fit_.result

@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import check_file, check_rows, read_rows, result_folder, time_to_spend
+from fewtune.cli.given import (
+    called,
+    check_file,
+    check_replay,
+    check_rows,
+    check_tests,
+    read_tasks,
+    result_folder,
+    time_to_spend,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fewtune.cli.screen import Screen
     from fewtune.data.base import Dataset
+    from fewtune.data.mixing import Mix
     from fewtune.fitting import Fit
     from fewtune.study.settings import Settings
 
@@ -66,7 +78,7 @@ AsJson = Annotated[bool, options.printed("result.json")]
 
 
 def fit(
-    train: options.Rows,
+    train: Train,
     text: options.Text = None,
     label: options.Label = None,
     group: options.Group = None,
@@ -74,6 +86,9 @@ def fit(
     unlabelled: options.Unlabelled = None,
     test: Test = None,
     probe_prompts: ProbePrompts = None,
+    replay: options.Replay = None,
+    replay_share: options.ReplayShare = 0.05,
+    temperature: options.Temperature = 2.0,
     backbone: Backbones = None,
     method: Methods = None,
     budget: options.Budget = DEFAULT_BUDGET,
@@ -135,7 +150,7 @@ def fit(
             changes=tuple(changes or ()),
             started=STARTED,
         )
-        result = run(dataset, pool, test, settings, folder, drawn, general=probe_prompts)
+        result = run(dataset, pool, test or [], settings, folder, drawn, general=probe_prompts, mix=mix)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -145,12 +160,13 @@ def fit(
 def run(
     dataset: Dataset,
     pool: Dataset | None,
-    test: str | None,
+    test: Sequence[str],
     settings: Settings,
     folder: Path,
     progress: Screen,
     *,
     general: str | None = None,
+    mix: Mix | None = None,
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
     from fewtune import fitting, model_folder
@@ -168,16 +184,17 @@ def run(
         unlabelled=tuple(pool.texts) if pool else (),
         unlabelled_source=pool.source if pool else None,
         general=general,
+        mix=mix,
         progress=progress,
     )
     done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
     if isinstance(done.model, WritingModel):
         return finish_writing(done, test, dataset, folder)
     model_folder.save(done.model, done.encoder, folder / "model")
-    if test is not None:
+    if test:
         # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
         write_json(folder / "result.json", done.result)
-        held = read_like(dataset, test, labelled=True, group=group_column(dataset))
+        held = read_like(dataset, test[0], labelled=True, group=group_column(dataset))
         read_test(done.result, done.model, done.ground, held)
         finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
     write_json(folder / "result.json", done.result)
@@ -185,10 +202,11 @@ def run(
     return done.result
 
 
-def finish_writing(done: Fit, test: str | None, dataset: Dataset, folder: Path) -> dict[str, Any]:
+def finish_writing(done: Fit, test: Sequence[str], dataset: Dataset, folder: Path) -> dict[str, Any]:
     """As `run` ends, of a model that writes."""
     from fewtune.data.read import read_to_fit
     from fewtune.report.html import write_report
+    from fewtune.report.tasks import read_task_tests, say_who_is_hurt
     from fewtune.report.written import finish_written, read_written_test
     from fewtune.study.budget import Budget
     from fewtune.study.store import write_json
@@ -196,12 +214,20 @@ def finish_writing(done: Fit, test: str | None, dataset: Dataset, folder: Path) 
 
     assert isinstance(done.model, WritingModel)
     save_writer(done.model, folder / "model")
-    if test is not None:
+    if test:
         write_json(folder / "result.json", done.result)
         columns = {"text": dataset.text_column} if dataset.task == "language_modelling" else {}
-        held = read_to_fit(test, task=dataset.task, **columns)
-        read_written_test(done.result, done.model, dataset, held)
+        held = [read_to_fit(file, task=dataset.task, **columns) for file in test]
+        tasks = done.result.get("tasks")
+        if tasks:
+            read_task_tests(
+                done.result, done.model, dataset, [(t["name"], h) for t, h in zip(tasks, held, strict=True)]
+            )
+        else:
+            read_written_test(done.result, done.model, dataset, held[0])
         finish_written(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
+        if tasks:
+            say_who_is_hurt(done.result)
     write_json(folder / "result.json", done.result)
     write_report(folder)
     return done.result

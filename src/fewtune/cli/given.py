@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewtune.errors import UnreadableFile, UsageError
 
 if TYPE_CHECKING:
     from fewtune.cli.screen import Screen
     from fewtune.data.base import Dataset, Task
+    from fewtune.data.mixing import Mix
 
 
 def check_rows(source: str, *, called: str = "FILE") -> None:
@@ -87,3 +88,56 @@ def read_rows(
     drawn.notes(dataset)
     # The text column of the training file is looked for first, then whatever the other file calls it.
     return dataset, None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)
+
+
+def called(train: list[str]) -> str:
+    """What the results of several files are called after: the file, or the names of all tasks."""
+    from fewtune.data.tasks import named
+
+    return train[0] if len(train) == 1 else "+".join(named(file)[0] for file in train).replace("/", "-") + ".jsonl"
+
+
+def check_tests(tests: list[str], train: list[str]) -> None:
+    """Raises UsageError where there are not as many test files as tasks, UnreadableFile where one is not there."""
+    if tests and len(tests) != len(train):
+        raise UsageError(
+            f"There are {len(tests)} test files for {len(train)} of rows. Give --test once for each, or never."
+        )
+    for file in tests:
+        check_file(file, option="--test")
+
+
+def check_replay(replay: list[str] | None) -> None:
+    """Raises UnreadableFile where something to replay is not there."""
+    from fewtune.data.general import COMES_WITH
+
+    for source in replay or ():
+        if source != COMES_WITH:
+            check_file(source, option="--replay")
+
+
+def read_tasks(
+    drawn: Screen,
+    train: list[str],
+    unlabelled: str | None,
+    columns: dict[str, Any],
+    *,
+    temperature: float,
+    replay: list[str] | None,
+    share: float,
+) -> tuple[Dataset, Dataset | None, Mix | None]:
+    """Rows to learn from, one file or several, with what is learnt beside them."""
+    from fewtune.data.general import general_text, read_replay
+    from fewtune.data.mixing import Mix
+    from fewtune.data.tasks import join, named
+
+    if len(train) == 1:
+        dataset, pool = read_rows(drawn, train[0], unlabelled, **columns)
+        replayed = tuple(read_replay(source, measured=[general_text()]) for source in replay or ())
+        return dataset, pool, Mix(replayed=replayed, share=share, temperature=temperature) if replay else None
+    if unlabelled is not None:
+        raise UsageError("--unlabelled is for one file of labelled rows.")
+    read = [(name, read_rows(drawn, file, **columns)[0]) for name, file in map(named, train)]
+    replayed = tuple(read_replay(source, measured=[general_text()]) for source in replay or ())
+    whole, mix = join(read, temperature=temperature, replayed=replayed, share=share)
+    return whole, None, mix

@@ -34,6 +34,18 @@ Template = Annotated[
 ]
 Words = Annotated[Path | None, typer.Option(help="JSON or CSV file: what each class is called in words.")]
 
+Replay = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a model that writes learns again so as not to forget it: general, which comes with fewtune, or a "
+        "file; may be repeated."
+    ),
+]
+ReplayShare = Annotated[float, typer.Option(help="Share of the rows learnt that are replayed.")]
+Temperature = Annotated[
+    float, typer.Option(help="Of several files: 1 draws each by its rows, more draws small ones oftener.")
+]
+
 # How it is judged.
 Budget = Annotated[str, typer.Option(help="Time to spend: 90s, 15m, 1h30m, or none.")]
 Splits = Annotated[Path | None, typer.Option(help="Judge on exactly the splits that `fewtune split` wrote.")]

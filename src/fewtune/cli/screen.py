@@ -84,6 +84,15 @@ class Screen(Progress):
         # Paths are for copying: never wrapped.
         console.print(f"Page:  {folder / 'report.html'}\nModel: {folder / 'model'}", markup=False, soft_wrap=True)
 
+    def stages(self, result: dict[str, Any], folder: Path, model: Path) -> None:
+        """What every stage gave and took, on standard output."""
+        from fewtune.report import stages_terminal
+
+        console = Console(highlight=False)
+        console.print(stages_terminal.stages_table(result))
+        console.print(stages_terminal.summary(result))
+        console.print(f"Page:  {folder / 'report.html'}\nModel: {model}", markup=False, soft_wrap=True)
+
     def audit(self, result: dict[str, Any], page: Path) -> None:
         """What a check found, on standard output."""
         from fewtune.report.audit_terminal import summary

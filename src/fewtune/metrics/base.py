@@ -134,6 +134,29 @@ class OutOfFold:
         wanted_N = None if self.wanted_N is None else self.wanted_N[kept]
         return OutOfFold(self.labels_N[kept], held_out, self.probs, groups, self.written, self.rejected, wanted_N)
 
+    def only(self, rows: IntArray) -> OutOfFold:
+        """Predictions of some of the rows, sorted and numbered anew; a split that held none of them out is left away.
+
+        Raises
+        ------
+        ValueError
+            No split held any of them out.
+        """
+        seen = [np.isin(rows_B, rows) for rows_B in self.held_out]
+        kept = [split for split, mask in enumerate(seen) if mask.any()]
+        if not kept:
+            raise ValueError("no split held any of these rows out")
+        written = None
+        if self.written is not None:
+            written = tuple(self.written[split].subset(np.flatnonzero(seen[split])) for split in kept)
+        return OutOfFold(
+            self.labels_N[rows],
+            tuple(np.searchsorted(rows, self.held_out[split][seen[split]]).astype(np.int64) for split in kept),
+            tuple(self.probs[split][seen[split]] for split in kept),
+            None if self.groups is None else [self.groups[row] for row in rows],
+            written,
+        )
+
     @cached_property
     def mean_probs_NC(self) -> FloatArray:
         """Each row's prediction averaged over the splits that held it out; NaN for a row never held out."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewtune.errors import StoreError
 from fewtune.report.page import Section, draw
-from fewtune.report.sections import beside, decision, evidence, rows, training, written
+from fewtune.report.sections import beside, decision, evidence, rows, stages, tasks, training, written
 from fewtune.report.store import check_format, read_result, write_whole
 
 SECTIONS = (
@@ -30,6 +30,7 @@ SECTIONS = (
 WRITTEN = (
     Section("next", "What to do next", "What to do next", decision.advice),
     Section("ladder", "What was tried", "What was tried", written.ladder, "written_ladder"),
+    Section("tasks", "Task by task", "Task by task", tasks.tasks),
     Section("samples", "Answers side by side", "Answers", written.samples),
     Section("choice", "How the choice was made", "How it was chosen", decision.choice),
     Section("test", "The test file", "The test file", written.test, "written_test"),
@@ -40,6 +41,15 @@ WRITTEN = (
     Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),
 )
 """The same where texts are written."""
+
+STAGES = (
+    Section("next", "What to do next", "What to do next", decision.advice),
+    Section("table", "After each stage", "After each stage", stages.table, "stages_table"),
+    Section("transfer", "Transfer and forgetting", "Transfer", stages.moved, "stages_transfer"),
+    Section("each", "The stages", "The stages", stages.each, "stages_each"),
+    Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),
+)
+"""Of several tunings, one begun where another ended."""
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -56,6 +66,8 @@ def render(result: Mapping[str, Any]) -> str:
         The result is of another format, or lacks a part that no report can do without.
     """
     whole = check_format(dict(result))
+    if whole.get("task") == "stages":
+        return draw("stages.html", stages.headline(whole), STAGES, whole)
     if whole.get("task", "classification") != "classification":
         return draw("written.html", written.headline(whole), WRITTEN, whole, ("script.js", "marks.js"))
     return draw("page.html", decision.headline(whole), SECTIONS, whole)

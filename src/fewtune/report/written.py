@@ -83,8 +83,15 @@ def finish_written(result: dict[str, Any], climb: Climb, budget: Budget) -> None
 
 def read_written_test(result: dict[str, Any], model: WritingModel, train: Dataset, test: Dataset) -> dict[str, Any]:
     """Score the test file, the one time it is read; rows that stand in the training file too are left out."""
+    result["test"] = score_test(model, train, test, command=result.get("command"))
+    found: dict[str, Any] = result["test"]
+    return found
+
+
+def score_test(model: WritingModel, train: Dataset, test: Dataset, *, command: str | None) -> dict[str, Any]:
+    """What a result says of a test file."""
     check_rows(test)
-    reading = record(test, purpose="scored by a fit", command=result.get("command"))
+    reading = record(test, purpose="scored by a fit", command=command)
     known = {_whole(example) for example in train}
     clean = [row for row, example in enumerate(test) if _whole(example) not in known]
     leaked = [row for row in range(len(test)) if row not in set(clean)]
@@ -110,7 +117,6 @@ def read_written_test(result: dict[str, Any], model: WritingModel, train: Datase
             ]
     else:
         block["no_score"] = "every row of it also stands in the training file"
-    result["test"] = block
     return block
 
 
@@ -351,7 +357,7 @@ def _advice(result: dict[str, Any], found: dict[str, Any]) -> list[dict[str, str
     overfit = result["ladder"][result["winner"]["rung"]].get("overfit") or {}
     if overfit.get("opens_at_step"):
         steps.append({"do": "Keep the epochs that were chosen.", "why": overfit["sentence"]})
-    if result["test"] is None:
+    if result["test"] is None and not any(one.get("test") for one in result.get("tasks", ())):
         steps.append(
             {
                 "do": "Set rows aside and give them with --test.",

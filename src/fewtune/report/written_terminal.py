@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from fewtune.report.sections import beside, decision, written
+from fewtune.report.sections import beside, decision, tasks, written
 from fewtune.report.terminal import compared, plain, rungs_table, steps
 from fewtune.report.words import Comparison
 
 MOST_SAMPLES = 2
+STYLES = {"better": "green", "worse": "red"}
 TITLES = {"bits_per_byte": "Bits/byte", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
 
 
@@ -38,6 +41,9 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
         scores = {row["name"]: row["test"] for row in tested["metrics"]}
         told = [f"{name} {scores[name][0]}" for name in map(written.title_of, TITLES) if name in scores]
         parts.append(plain(f"On the test file: {', '.join(told) or tested['no_score']}."))
+    together = tasks.tasks(result)
+    if together is not None:
+        parts += [Text(), tasks_table(together["rows"]), Text()]
     parts += [plain(said) for said in _beside(result)]
     shown = written.samples(result)
     for row in (shown["rows"] if shown else [])[:MOST_SAMPLES]:
@@ -49,8 +55,22 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def tasks_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Each task's bits per byte in the mixture and tuned alone."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("Task", "Rows", "Share", "Mixed", "Alone", "Against alone"):
+        table.add_column(heading, justify="left" if heading in ("Task", "Against alone") else "right")
+    for row in rows:
+        cells = [row["name"], row["rows"], row["share"], row["mixed"][0], row["alone"][0]]
+        told = row["reason"] or f"{row['difference'][0]} {row['verdict']}"
+        table.add_row(*map(plain, cells), plain(told, STYLES.get(row["kind"], "")))
+    return table
+
+
 def _beside(result: Mapping[str, Any]) -> list[str]:
     """What was forgotten and what was learnt by heart, or why neither is known."""
     forgot, heart = beside.forgetting(result), beside.memorisation(result)
     said = [one["sentence"] for one in forgot["sets"]] + forgot["skipped"] if forgot else []
+    if forgot and forgot["replay"]:
+        said = [forgot["replay"], *said]
     return said + ([heart["sentence"] or heart["skipped"]] if heart else [])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fewtune.data.base import Dataset, Example
+from fewtune.data.general import to_write
 from fewtune.methods.base import Writer, Written
 from fewtune.methods.generation.base import ModelWriter
 from fewtune.metrics.forgetting import measure_forgetting
@@ -47,7 +47,7 @@ def forgetting(
     measured, skipped = list[dict[str, Any]](), list[str]()
     for name, dataset in sets:
         try:
-            examples = [_put(example, fitted.language_model.kind) for example in dataset]
+            examples = [to_write(example, fitted.language_model.kind) for example in dataset]
             before, after = _both(untuned, fitted, examples, budget)
         except BudgetSpent:
             skipped.append(f"{name}: {NO_TIME}")
@@ -80,15 +80,6 @@ def _both(untuned: Writer, tuned: Writer, examples: Sequence[Example], budget: B
 
 def _likelihoods(costs: Written) -> Likelihoods:
     return Likelihoods.of(costs.nll, costs.tokens, bytes_N=costs.bytes)
-
-
-def _put(example: Example, kind: str) -> Example:
-    """A seq2seq model cannot be asked what a text alone costs: it is asked for the second half of it."""
-    if kind == "causal" or example.completion is not None:
-        return example
-    words = example.text.split()
-    half = len(words) // 2
-    return replace(example, text=" ".join(words[:half]), completion=" ".join(words[half:]))
 
 
 def _shown(example: Example) -> str:

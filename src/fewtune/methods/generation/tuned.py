@@ -8,6 +8,7 @@ Legend: N rows, B rows of a batch.
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -171,10 +172,12 @@ class NextTokenTunable(Tunable):
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the rows, cut into batches, until the step count is reached."""
         count, size = len(self.material.examples), self.method.batch_size
+        mix = self.material.mix
+        passes = _shuffled(count, rng) if mix is None else mix.passes(count, rng)
         queue = np.zeros(0, dtype=np.int64)
         for _ in range(self.method.total_steps(self.material)):
             while len(queue) < min(size, count):
-                queue = np.concatenate([queue, rng.permutation(count)])
+                queue = np.concatenate([queue, next(passes)])
             yield queue[:size]
             queue = queue[size:]
 

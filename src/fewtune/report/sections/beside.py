@@ -17,7 +17,8 @@ def forgetting(result: Result) -> Section:
     block = part(result, "forgetting")
     sets = [_set(one) for one in items(block.get("measured"))]
     skipped = sentences(block.get("skipped"))
-    return {"sets": sets, "skipped": skipped} if sets or skipped else None
+    replay = clip(part(result, "replay").get("sentence"), 600).text
+    return {"sets": sets, "skipped": skipped, "replay": replay} if sets or skipped else None
 
 
 def _set(one: Mapping[str, Any]) -> dict[str, Any]:
