@@ -40,3 +40,9 @@ done
 
 # The engine: LoRA grids against Trainer + PEFT, probe sweeps, scaling, padding, and a GPU where there is one.
 BIN=$BIN DATA=$DATA bash benchmarks/engine/run.sh
+
+# Models that write: tuning against prompting, every method, TRL's trainer; finished cells are kept, the peer needs trl.
+GENERATION=${GENERATION:-../shared/data/generation}
+"$BIN/python" benchmarks/generation/methods.py "$GENERATION"
+"$BIN/python" benchmarks/generation/restaurant.py "$GENERATION"
+"$BIN/python" benchmarks/generation/sft.py "$GENERATION"
