@@ -18,7 +18,12 @@ from fewtune.data.readers.base import Table
 from fewtune.errors import ColumnError, DataError, UsageError
 from fewtune.metrics.marks import MARKS, SignTest, marks_to_tell, sign_test
 
-CALLED = {"winner": "the tuned model", "few_shot": "asking with examples", "zero_shot": "asking without examples"}
+CALLED = {
+    "winner": "the tuned model",
+    "few_shot": "asking with examples",
+    "zero_shot": "asking without examples",
+    "first_stage": "the first stage",
+}
 """What the page's names for who answered are in a sentence."""
 COLUMNS = ("prompt", "mark", "first", "second")
 

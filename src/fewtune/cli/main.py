@@ -20,6 +20,7 @@ from fewtune.cli import (
     generate,
     marks,
     predict,
+    prefer,
     prepare,
     report,
     runs,
@@ -50,6 +51,7 @@ app.command("fit")(fit.fit)
 app.command("generate")(generate.generate)
 app.command("marks")(marks.marks)
 app.command("predict")(predict.predict)
+app.command("prefer")(prefer.prefer)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("runs")(runs.runs)
@@ -102,7 +104,7 @@ def _run() -> None:
         # typer turns an interruption into a silent exit with this code.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        goes_on = sys.argv[1:2] in (["fit"], ["stages"]) or "--review" in sys.argv
+        goes_on = sys.argv[1:2] in (["fit"], ["prefer"], ["stages"]) or "--review" in sys.argv
         said = "What is finished is kept; the same command goes on from there."
         if not goes_on:
             said = "No file was left half written; give the same command again."

@@ -74,13 +74,13 @@ class Screen(Progress):
 
     def result(self, result: dict[str, Any], folder: Path) -> None:
         """The verdict, the ladder and where the page is, on standard output."""
-        from fewtune.report import terminal, written_terminal
+        from fewtune.report import preferred_terminal, terminal, written_terminal
 
-        told = terminal if result.get("task", "classification") == "classification" else written_terminal
-        ladder_table, summary = told.ladder_table, told.summary
+        task = result.get("task", "classification")
+        told = {"classification": terminal, "preference": preferred_terminal}.get(task, written_terminal)
         console = Console(highlight=False)
-        console.print(ladder_table(result))
-        console.print(summary(result))
+        console.print(told.ladder_table(result))
+        console.print(told.summary(result))
         # Paths are for copying: never wrapped.
         console.print(f"Page:  {folder / 'report.html'}\nModel: {folder / 'model'}", markup=False, soft_wrap=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewtune.errors import StoreError
 from fewtune.report.page import Section, draw
-from fewtune.report.sections import beside, decision, evidence, rows, stages, tasks, training, written
+from fewtune.report.sections import beside, decision, evidence, preferred, rows, stages, tasks, training, written
 from fewtune.report.store import check_format, read_result, write_whole
 
 SECTIONS = (
@@ -51,6 +51,19 @@ STAGES = (
 )
 """Of several tunings, one begun where another ended."""
 
+PREFERRED = (
+    Section("next", "What to do next", "What to do next", decision.advice),
+    Section("ladder", "What was tried", "What was tried", preferred.ladder, "preferred_ladder"),
+    Section("samples", "Answers side by side", "Answers", written.samples),
+    Section("choice", "How the choice was made", "How it was chosen", decision.choice),
+    Section("test", "The test file", "The test file", preferred.test, "preferred_test"),
+    Section("forgetting", "What did it forget?", "Forgotten?", beside.forgetting),
+    Section("overfitting", "Did it learn by heart?", "Learnt by heart?", training.overfitting),
+    Section("data", "About the data", "The data", rows.data),
+    Section("reproduce", "How to get these numbers again", "Reproduce", rows.reproduce),
+)
+"""The same where preferences were learned."""
+
 
 def render(result: Mapping[str, Any]) -> str:
     """The whole page.
@@ -68,6 +81,8 @@ def render(result: Mapping[str, Any]) -> str:
     whole = check_format(dict(result))
     if whole.get("task") == "stages":
         return draw("stages.html", stages.headline(whole), STAGES, whole)
+    if whole.get("task") == "preference":
+        return draw("preferred.html", preferred.headline(whole), PREFERRED, whole, ("script.js", "marks.js"))
     if whole.get("task", "classification") != "classification":
         return draw("written.html", written.headline(whole), WRITTEN, whole, ("script.js", "marks.js"))
     return draw("page.html", decision.headline(whole), SECTIONS, whole)

@@ -34,6 +34,13 @@ def require_trl() -> None:
         raise MissingExtra("TRL", EXTRA, "Preference tuning")
 
 
+def load_trl() -> None:
+    """Import it now. Raises MissingExtra."""
+    require_trl()
+    with quiet():
+        _classes()
+
+
 def dpo_trainer(model: Any, tokenizer: Any, *, beta: float, loss_type: str, smoothing: float) -> Any:
     """TRL's DPOTrainer around a model whose reference costs come with each batch."""
     require_trl()
@@ -135,4 +142,4 @@ def _building() -> Iterator[str]:
         np.random.set_state(streams[1])
 
 
-__all__ = ["dpo_trainer", "kto_trainer", "orpo_trainer", "require_trl"]
+__all__ = ["dpo_trainer", "kto_trainer", "load_trl", "orpo_trainer", "require_trl"]

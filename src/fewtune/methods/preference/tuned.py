@@ -22,7 +22,7 @@ from fewtune.methods.generation.lora import LoRAWriter, WholeAdapted
 from fewtune.methods.generation.tuned import TunedWriter
 from fewtune.methods.preference.reference import reference_costs
 from fewtune.methods.preference.rows import singles_of
-from fewtune.methods.preference.trainers import require_trl
+from fewtune.methods.preference.trainers import load_trl, require_trl
 
 if TYPE_CHECKING:
     from fewtune.backbones.language.encode import Encoded
@@ -48,7 +48,7 @@ class PreferenceMethod(WritingMethod, TunedMethod):
     """Units a step."""
     epochs: float = 3.0
     """Passes over the rows; the study tries longer and shorter ones."""
-    least_steps: int = 8
+    least_steps: int = 1
     most_steps: int = 20_000
     beta: float = 0.1
     """How much a preference counts against staying near the first stage; each loss says how."""
@@ -80,7 +80,8 @@ class PreferenceMethod(WritingMethod, TunedMethod):
         return int(min(max(steps, self.least_steps), self.most_steps))
 
     def warm_to_write(self, language_model: LanguageModel, examples: Sequence[Example]) -> None:
-        """The reference costs of every answer, once."""
+        """TRL imported, which takes seconds, and the reference costs of every answer: once, for all workers."""
+        load_trl()
         rows = [one.answer for one in singles_of(examples, language_model, language_model.settle())]
         reference_costs(language_model, rows)
 
@@ -202,7 +203,7 @@ class PreferenceTunable(Tunable):
     def finish(self) -> Fitted:
         """The first stage with what was learned."""
         self.model.train(False)
-        return TunedWriter(self.model, self.language_model, self.material)
+        return TunedWriter(self.method.adapters(), self.model, self.language_model, self.material)
 
 
 __all__ = ["PreferenceMethod", "PreferenceTunable"]

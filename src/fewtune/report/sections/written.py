@@ -37,7 +37,12 @@ SHOWN = ("bits_per_byte", "bleu", "chrf", "rouge_l", "exact_match", "slot_error"
 """Scores of the ladder, in this order, where there are any."""
 BESIDE = ("slot_error", "rouge_l")
 """Beside bits per byte and BLEU there is room for one more in the ladder: the first of these that there is."""
-WAYS = {"zero_shot": "Asked without examples", "few_shot": "Asked with examples", "winner": "Tuned"}
+WAYS = {
+    "zero_shot": "Asked without examples",
+    "few_shot": "Asked with examples",
+    "first_stage": "First stage",
+    "winner": "Tuned",
+}
 """What an answer of the samples is called."""
 LONGEST = 900
 
