@@ -13,6 +13,16 @@ from hypothesis import HealthCheck, settings
 os.environ["FEWTUNE_PRECISION"] = "float32"
 os.environ["FEWTUNE_DEVICE"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"
+for name in (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "TTY_COMPATIBLE",
+    "FEWTUNE_CACHE_LIMIT",
+    "FEWTUNE_CACHE_MEMORY",
+):
+    os.environ.pop(name, None)  # what is said does not hang on who asks from where
 
 # A gate says the same of the same code, however slow the machine: no deadline, and examples that follow from the test.
 # HYPOTHESIS_PROFILE=search looks for new ones.

@@ -19,7 +19,7 @@ from fewtune.backbones import passes
 from fewtune.backbones.layers import layer_count, layer_list
 from fewtune.backbones.load import load_encoder
 from fewtune.backbones.precision import cache_folder
-from fewtune.backbones.prefix import answers, kinds
+from fewtune.backbones.prefix import answers, kinds, limits
 from fewtune.testing.tiny_backbones import ARCHITECTURES
 from fewtune.testing.toys import WORDS, toy_dataset
 
@@ -36,6 +36,7 @@ TEXTS = made_up(40)
 @pytest.fixture(autouse=True)
 def _written_at_once(monkeypatch):
     monkeypatch.setattr(answers, "WORTH_BYTES", 0)
+    monkeypatch.setattr(limits, "LEAST_FREE", 0)  # a small disk will do
 
 
 def said(encoder, texts=TEXTS, depths=(1, 2)):

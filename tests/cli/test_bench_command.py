@@ -11,6 +11,7 @@ from fewtune.tune import bench
 def _at_once(monkeypatch):
     for name in ("SECONDS", "QUICK_SECONDS"):
         monkeypatch.setattr(bench, name, 0.02)
+    monkeypatch.setitem(bench.PEAK_SIZES, "cpu", (512,))
     monkeypatch.setattr(bench, "usable_cores", lambda: 1)  # threads that spin make a busy machine's test long
 
 

@@ -298,7 +298,7 @@ def test_a_full_disk_then_room_again(fewtune, toys_csv, quick, tmp_path):
         assert answer.code == 0, answer.err
         assert (disk / "a" / "runs.jsonl").read_bytes().startswith(lines)
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_folder_of_ones_own_called_model_is_not_deleted(fewtune, toys_csv, quick, tmp_path):

@@ -46,7 +46,7 @@ def full_disk(tmp_path):
     if mounted.returncode:
         pytest.skip("mounting needs root")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_what_was_put_is_got_here_and_in_a_new_process(store):

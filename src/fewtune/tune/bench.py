@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SECONDS = 3.0
 """How long each way of carrying out runs is measured, about."""
 QUICK_SECONDS = 0.8
+PEAK_SIZES = {"cuda": (4096, 8192), "cpu": (512, 1024, 2048)}
+"""Square matrices whose product shows what a device can do."""
 STACKS = {"cpu": (2, 4, 8), "cuda": (2, 4, 8, 16, 32)}
 FEW_STEPS = 2
 ROWS_A_CLASS = 24
@@ -271,7 +273,7 @@ def peak_flops(seconds: float) -> float:
     """Operations a second of the fastest of some matrix products in this machine's format."""
     dtype = torch.bfloat16 if detect() == "bf16" else torch.float32
     best = 0.0
-    sizes = (4096, 8192) if device().type == "cuda" else (512, 1024, 2048)
+    sizes = PEAK_SIZES.get(device().type, PEAK_SIZES["cpu"])
     for size in sizes:
         left, right = (torch.randn(size, size, device=device()).to(dtype) for _ in range(2))
         spent = best_seconds(lambda left=left, right=right: left @ right, seconds / len(sizes))  # type: ignore[misc]

@@ -196,7 +196,7 @@ def test_a_full_disk(counted, tmp_path, worth_writing):
     finally:
         one = None
         gc.collect()  # what is open keeps the disk busy
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_damaged_segment_is_computed_again_and_replaced(opened, counted, tmp_path, worth_writing):
