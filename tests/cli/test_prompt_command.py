@@ -18,9 +18,9 @@ def test_it_is_judged_when_asked_for(fewtune, toys_csv, quick, tmp_path):
     asked = ["--method", "prompt_tuning", "--executor", "stacked"]
     answer = fewtune("fit", toys_csv, *quick, *asked, *FEW_STEPS, "--json", "--out", tmp_path / "fit")
     assert answer.code == 0, answer.err
-    rungs = {rung["method"]: rung for rung in json.loads(answer.out)["rungs"]}
+    rungs = {rung["name"]: rung for rung in json.loads(answer.out)["ladder"]}
     assert {"probe", "prompt_tuning"} <= set(rungs)
-    assert rungs["prompt_tuning"]["settings"]["tokens"] == 2
+    assert rungs["prompt_tuning"]["recipe"]["settings"]["tokens"] == 2
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_in_words(fewtune, toys_csv, quick, tmp_path):

@@ -43,10 +43,10 @@ def groups_of(run):
     return [{"lr": rate, "weight_decay": decay}, {"lr": rate / 10, "weight_decay": decay}]
 
 
-@pytest.fixture
-def stacked():
+@pytest.fixture(params=[False, True], ids=["at once", "each apart"])
+def stacked(request):
     mine = tensors(len(SETTINGS))
-    optimiser = StackedAdamW([mine[:2], mine[2:]])
+    optimiser = StackedAdamW([mine[:2], mine[2:]], apart=request.param)
     for run in range(len(SETTINGS)):
         optimiser.enter(run, groups_of(run))
     return mine, optimiser

@@ -73,7 +73,8 @@ class Plan:
         self.layout, self.scale, self.causal, self.window = layout, scale, causal, window
         shares = {run: layout.attention_dropout(run, dropout) for run, _, _ in layout.bounds}
         self.noisy = dropout > 0 and any(shares.values())
-        self.grouping = layout.groups(apart=self.noisy)
+        # On a CPU in any case: whose texts share a product then changes no bit of a run.
+        self.grouping = layout.groups(apart=self.noisy or layout.device.type == "cpu")
         self.shares = [shares[group.run] if self.noisy and group.run is not None else 0.0 for group in self.grouping]
 
 

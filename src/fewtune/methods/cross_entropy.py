@@ -164,14 +164,21 @@ class CrossEntropyStack(Stack):
 
     def losses(self, batch: Mapping[int, IntArray]) -> dict[int, torch.Tensor]:
         """Cross-entropy of each run's batch."""
-        if self.slots == 1:  # torch's own function is a third of the operations
-            ((slot, rows),) = batch.items()
-            return {slot: self._alone(self.runs[slot], rows)}
         slots = sorted(batch)
         runs = [self.runs[slot] for slot in slots]
         texts = [run.material.texts[row] for run, slot in zip(runs, slots, strict=True) for row in batch[slot]]
         owners = [slot for slot in slots for _ in batch[slot]]
         vectors = torch.split(unit(self.body(texts, owners)), [len(batch[slot]) for slot in slots])
+        if self.slots == 1 or self.bias_KC.device.type == "cpu":  # the bits of the run alone, in fewer operations
+            owned = zip(runs, vectors, strict=True)
+            return {run.slot: self._own_loss(run, vectors_BD, batch[run.slot]) for run, vectors_BD in owned}
+        return self._all_losses(vectors, slots, batch)
+
+    def _all_losses(
+        self, vectors: Sequence[torch.Tensor], slots: Sequence[int], batch: Mapping[int, IntArray]
+    ) -> dict[int, torch.Tensor]:
+        """All at once: on a GPU each call costs more than its arithmetic."""
+        runs = [self.runs[slot] for slot in slots]
         rows_RBD = nn.utils.rnn.pad_sequence(list(vectors), batch_first=True)
         logits_RBC = self.logits(rows_RBD, slots)
         labels = [torch.as_tensor(run.material.labels[batch[slot]]) for run, slot in zip(runs, slots, strict=True)]
@@ -181,8 +188,8 @@ class CrossEntropyStack(Stack):
         losses_R = cross_entropies(logits_RBC, labels_RB, weights_RC, smoothing_R)
         return dict(zip(slots, losses_R, strict=True))
 
-    def _alone(self, run: CrossEntropyTunable, rows: IntArray) -> torch.Tensor:
-        logits_BC = self.logits(unit(self.body([run.material.texts[row] for row in rows])), [run.slot])
+    def _own_loss(self, run: CrossEntropyTunable, vectors_BD: torch.Tensor, rows: IntArray) -> torch.Tensor:
+        logits_BC = nn.functional.linear(vectors_BD, self.weight_KCD[run.slot], self.bias_KC[run.slot])
         labels_B = torch.from_numpy(run.material.labels[rows]).to(logits_BC.device)
         weights_C = run.weights_C if run.method.class_weights else None
         return nn.functional.cross_entropy(

@@ -1,8 +1,10 @@
 """AdamW with clipping: of one run in few calls, and of many runs at once.
 
-For many, every run's weights are one row of a flat buffer, `[K, P]`, and a handful of elementwise calls update all
-runs, each with its own rate, weight decay, clipping and step count. What is computed is `clip_grad_norm_` and
-`torch.optim.AdamW` with bias correction (Loshchilov and Hutter 2019), and tests hold both ways to them.
+For many, every run's weights are one row of a flat buffer, `[K, P]`. On a GPU a handful of elementwise calls update all
+runs, each with its own rate, weight decay, clipping and step count. On a CPU, where calls are cheap, each run's row is
+updated by the very kernels that update a run alone, so that the two agree to the last bit. What is computed is
+`clip_grad_norm_` and `torch.optim.AdamW` with bias correction (Loshchilov and Hutter 2019), and tests hold all ways to
+them.
 
 Legend: K runs there is room for, P weights of one run, G parameter groups.
 """
@@ -31,29 +33,34 @@ def update(optimiser: torch.optim.Optimizer, clip_norm: float) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimiser.step()
         return
-    grads = [parameter.grad for parameter in parameters]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-    torch._foreach_mul_(grads, (clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+    _clip([parameter.grad for parameter in parameters], clip_norm)
     for group in optimiser.param_groups:
         moving = [parameter for parameter in group["params"] if parameter.grad is not None]
         states = [optimiser.state[parameter] for parameter in moving]
         means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
         torch._foreach_add_(steps, 1)
-        torch._fused_adamw_(
-            moving,
-            [parameter.grad for parameter in moving],
-            means,
-            squares,
-            [],
-            steps,
-            lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        state = (moving, [parameter.grad for parameter in moving], means, squares, steps)
+        _adamw(state, lr=group["lr"], betas=group["betas"], weight_decay=group["weight_decay"], eps=group["eps"])
+
+
+def _clip(grads: list[Any], clip_norm: float) -> None:
+    """Scale gradients to a norm of `clip_norm` in all where it is larger."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    torch._foreach_mul_(grads, (clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+
+
+def _adamw(
+    state: Sequence[list[Any]],
+    *,
+    lr: float,
+    weight_decay: float,
+    betas: tuple[float, float] = BETAS,
+    eps: float = EPS,
+) -> None:
+    """A step of some tensors: of weights, gradients, means, squares, and steps, which are counted already."""
+    weights, grads, means, squares, steps = state
+    options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "eps": eps, "amsgrad": False, "maximize": False}
+    torch._fused_adamw_(weights, grads, means, squares, [], steps, beta1=betas[0], beta2=betas[1], **options)
 
 
 def _plain(parameters: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer) -> bool:
@@ -76,11 +83,15 @@ class StackedAdamW:
     Parameters
     ----------
     groups : tensors of shape [K, …], in groups; a run states a rate and a decay for each group.
+    apart : update each run by itself, as a run alone; on a CPU when not given.
     """
 
-    def __init__(self, groups: Sequence[Sequence[torch.Tensor]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[torch.Tensor]], *, apart: bool | None = None) -> None:
         self.tensors = [tensor for group in groups for tensor in group]
+        self.places = [range(sum(map(len, groups[:n])), sum(map(len, groups[: n + 1]))) for n in range(len(groups))]
         first = self.tensors[0]
+        self.apart = first.device.type == "cpu" if apart is None else apart
+        self.stated: dict[int, list[tuple[float, float]]] = {}
         self.slots = first.shape[0]
         sizes = [[tensor[0].numel() for tensor in group] for group in groups]
         total = sum(map(sum, sizes))
@@ -109,6 +120,7 @@ class StackedAdamW:
         for buffer in (self.means_KP, self.squares_KP):
             buffer[slot] = 0
         self.steps_K[slot] = 0
+        self.stated[slot] = [(float(group["lr"]), float(group["weight_decay"])) for group in groups]
         self.peaks_KG[slot] = torch.tensor([float(group["lr"]) for group in groups])
         self.decays_KG[slot] = torch.tensor([float(group["weight_decay"]) for group in groups])
 
@@ -122,6 +134,10 @@ class StackedAdamW:
         factors : slot → the share of the peak rate.
         clips : slot → the largest norm of a run's gradient; a larger one is scaled down.
         """
+        if self.apart:
+            for slot, factor in factors.items():
+                self._step_one(slot, [grad[slot] for grad in grads], factor, clips[slot])
+            return
         grads_KP = torch.cat([grad.reshape(self.slots, -1) for grad in grads], dim=1)
         device = self.weights_KP.device
         active = [slot in factors for slot in range(self.slots)]
@@ -142,3 +158,14 @@ class StackedAdamW:
             weights.mul_(1 - rate_K1 * self.decays_KG[:, number].unsqueeze(1))
             size = (self.squares_KP[:, span.start : span.end].sqrt() / square_bias_K1).add_(EPS)
             weights.sub_(self.means_KP[:, span.start : span.end] * (rate_K1 / mean_bias_K1) / size)
+
+    def _step_one(self, slot: int, grads: list[torch.Tensor], factor: float, clip_norm: float) -> None:
+        """One run's step, tensor by tensor as `update` takes it."""
+        _clip(grads, clip_norm)
+        self.steps_K[slot] += 1
+        sizes = [grad.numel() for grad in grads]
+        rows = (torch.split(buffer[slot], sizes) for buffer in (self.weights_KP, self.means_KP, self.squares_KP))
+        weights, means, squares = rows
+        for places, (peak, decay) in zip(self.places, self.stated[slot], strict=True):
+            own = [[part[n] for n in places] for part in (weights, [g.flatten() for g in grads], means, squares)]
+            _adamw([*own, [self.steps_K[slot]] * len(places)], lr=peak * factor, weight_decay=decay)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewtune.backbones.encoder import unit
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.full import Full
 from fewtune.methods.lora import LoRA
@@ -245,3 +246,19 @@ def test_the_estimate_of_what_moves_is_near_the_truth(context):
         true = sum(p.numel() for group in method.build(material).parameter_groups() for p in group["params"])
         live = 3 - method.frozen_layers(encoder)
         assert 0.7 < memory.moving(method, material, live) / true < 1.5
+
+
+def test_losses_taken_at_once_as_on_a_gpu_are_those_taken_a_run_at_a_time(context):
+    methods = [LoRA(label_smoothing=0.2), LoRA(class_weights=True), LoRA()]
+    plan = plan_of(context, methods)
+    stack = methods[0].stack(context.encoders["default"], methods, 3)
+    for slot, run in enumerate(plan):
+        stack.enter(slot, run.recipe.method, context.material(run))
+    stack.body.eval()
+    batch = {0: np.arange(3), 1: np.arange(1, 6), 2: np.arange(2)}
+    one_by_one = stack.losses(batch)
+    texts = [stack.runs[slot].material.texts[row] for slot, rows in batch.items() for row in rows]
+    owners = [slot for slot, rows in batch.items() for _ in rows]
+    vectors = torch.split(unit(stack.body(texts, owners)), [len(rows) for rows in batch.values()])
+    for slot, loss in stack._all_losses(vectors, list(batch), batch).items():
+        torch.testing.assert_close(loss, one_by_one[slot], rtol=1e-5, atol=1e-7)

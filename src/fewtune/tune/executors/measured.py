@@ -1,7 +1,7 @@
 """What `fewtune bench` found fastest on this machine, kept for whoever carries out plans.
 
-It changes how long runs take. Side by side or one after another, what they give is the same to the bit; a stack rounds
-in another order, so on a CPU one must be clearly faster to be taken.
+It changes how long runs take. Side by side or one after another, what they give is the same to the bit; a stack of
+adapters of several ranks rounds in another order, so on a CPU one must be clearly faster to be taken.
 """
 
 from __future__ import annotations
