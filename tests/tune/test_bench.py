@@ -1,5 +1,6 @@
 """The machine's figures: every way is there, shares are shares, and nothing depends on how fast this machine is."""
 
+import contextlib
 import json
 
 import pytest
@@ -51,6 +52,7 @@ def test_on_several_cores_threads_and_processes_are_tried(tiny_encoder, monkeypa
 def test_figures_are_sane(figures):
     assert figures.peak_flops > 1e6
     assert figures.forward_tokens_per_second > 0
+    assert figures.forward_texts == bench.FORWARD_TEXTS
     assert figures.cache_gain >= 1
     for way in figures.ways:
         assert way.tokens_per_second > 0
@@ -71,7 +73,7 @@ def test_they_are_json(figures):
 
 
 def figures_of(*ways):
-    return Figures("tiny", "cpu", "float32", 2, 16, 10.0, 1e9, 1e3, 1.0, 100.0, ways)
+    return Figures("tiny", "cpu", "float32", 2, 16, 10.0, 1e9, 1e3, 256, 1.0, 100.0, ways)
 
 
 def test_the_best_is_the_fastest_and_the_best_stack_that_of_one_process():
@@ -87,8 +89,54 @@ def test_operations_are_those_of_the_live_layers(tiny_encoder):
     """A layer of the tiny BERT: four square matrices of the attention, two of the feed-forward twice as wide."""
     width = tiny_encoder.width
     a_layer = 4 * width**2 + 2 * width * 2 * width
-    assert bench.flops_a_token(tiny_encoder, LoRA(layers=2)) == 4 * 2 * a_layer
-    assert bench.flops_a_token(tiny_encoder, LoRA(layers=1)) == 4 * a_layer
+    no_way_back = 2 * 3 * width**2  # into the states that are cached
+    assert bench.flops_a_token(tiny_encoder, LoRA(layers=2)) == 4 * 2 * a_layer - no_way_back
+    assert bench.flops_a_token(tiny_encoder, LoRA(layers=1)) == 4 * a_layer - no_way_back
+    assert bench.flops_a_token(tiny_encoder, LoRA(layers=3)) == 4 * 3 * a_layer
+
+
+def test_the_backbone_is_timed_on_a_datasets_worth_of_texts_past_its_cache(tiny_encoder, monkeypatch):
+    texts, tokens = bench.made_up_rows(bench.FORWARD_TEXTS).texts, []
+    tiny_encoder.embed(texts)
+    plain = type(tiny_encoder._frozen).pooled
+
+    def counting(self, given):
+        tokens.append(sum(map(len, given)))
+        return plain(self, given)
+
+    monkeypatch.setattr(type(tiny_encoder._frozen), "pooled", counting)
+    assert bench.forward_rate(tiny_encoder, seconds=0.0) > 0
+    assert set(tokens) == {sum(map(len, tiny_encoder.tokens(texts)))}
+    assert len(tokens) == 1 + 4, "one to count, one to warm up, three that are timed"
+
+
+def test_every_figure_is_of_the_threads_it_says(tiny_encoder, monkeypatch):
+    """Peak and passes of every core; what frozen layers would add to a step, of that step's threads."""
+    seen, asked = {}, []
+
+    def noting(name):
+        plain = getattr(bench, name)
+
+        def noted(*args, **options):
+            seen[name] = asked[-1]
+            return plain(*args, **options)
+
+        monkeypatch.setattr(bench, name, noted)
+
+    @contextlib.contextmanager
+    def threads(count):  # asked for and not taken: on a busy machine two threads wait for each other by spinning
+        asked.append(count)
+        yield
+        asked.pop()
+
+    monkeypatch.setattr(bench, "_threads", threads)
+
+    for name in ("peak_flops", "forward_rate", "_frozen_seconds"):
+        noting(name)
+    monkeypatch.setattr(bench, "usable_cores", lambda: 2)
+    monkeypatch.setattr(bench, "plans", lambda encoder: [bench.Plan(1, 1, 1)])
+    bench.measure(tiny_encoder, seconds=0.01)
+    assert seen == {"peak_flops": 2, "forward_rate": 2, "_frozen_seconds": 1}
 
 
 def test_what_cannot_be_packed_is_not_stacked(tiny_folders):

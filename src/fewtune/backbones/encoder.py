@@ -156,6 +156,13 @@ class Encoder:
         found = self._answers(depth).get(self._by_key(texts))
         return [found[self._keys[text]] for text in texts]
 
+    def read_anew(self, texts: Sequence[str]) -> int:
+        """Compute what `embed` would give, past all that is kept, and throw it away; how many tokens were read."""
+        tokens = self.tokens(texts)
+        for _ in self._frozen.pooled(tokens):
+            pass
+        return sum(map(len, tokens))
+
     def prepare(self, texts: Sequence[str], depth: int) -> None:
         """Have `hidden` computed and kept for each text; no more of it is held in memory than there is room for."""
         self._answers(depth).prepare(self._by_key(texts))

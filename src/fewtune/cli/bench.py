@@ -82,7 +82,8 @@ def _print(figures: Figures, machine: dict[str, Any]) -> None:
     stack = f"{figures.best_slots} runs" if figures.best_slots > 1 else "none: a run alone is as fast"
     console.print(f"Best stack:        {stack}")
     console.print(f"Cache gain:        a step would take {figures.cache_gain:.2f} times as long without cached layers")
-    console.print(f"Frozen backbone:   {figures.forward_tokens_per_second:,.0f} tokens a second forward")
-    console.print(f"Matrix peak:       {figures.peak_flops / 1e9:,.0f} GFLOP/s, measured in {figures.precision}")
+    reading = f"{figures.forward_texts} texts at once, {cores}"
+    console.print(f"Frozen backbone:   {figures.forward_tokens_per_second:,.0f} tokens a second, {reading}")
+    console.print(f"Matrix peak:       {figures.peak_flops / 1e9:,.0f} GFLOP/s in {figures.precision}, {cores}")
     for note in figures.notes:
         console.print(f"  · {note}", markup=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,10 @@ PEAK_SIZES = {"cuda": (4096, 8192), "cpu": (512, 1024, 2048)}
 """Square matrices whose product shows what a device can do."""
 STACKS = {"cpu": (2, 4, 8), "cuda": (2, 4, 8, 16, 32)}
 FEW_STEPS = 2
+FORWARD_TEXTS = 256
+"""As many as a small dataset has: a single batch is too small for several threads, and no fit reads one alone."""
+LOOKS = ("query", "key", "value", "q_proj", "k_proj", "v_proj", "q_lin", "k_lin", "v_lin", "Wqkv", "c_attn")
+"""What architectures call the matrices that read a layer's input."""
 ROWS_A_CLASS = 24
 TOPICS = {
     "delivery": "parcel courier driver address doorstep tracking late shipped warehouse route",
@@ -86,9 +90,11 @@ class Figures:
     peak_flops: float
     """Fastest matrix product of this machine in this format, operations a second, all cores at it."""
     forward_tokens_per_second: float
-    """Of the frozen backbone, whole."""
+    """Of the frozen backbone, whole, reading texts as a fit first does: all of them at once, on every core."""
+    forward_texts: int
+    """How many texts it read for that."""
     cache_gain: float
-    """How many times as long a step would take if the frozen layers were computed again."""
+    """How many times as long a step of a run alone would take if the frozen layers were computed again."""
     flops_a_token: float
     """Of training, in the layers that are not cached."""
     ways: tuple[Way, ...] = field(default=())
@@ -132,12 +138,14 @@ def measure(encoder: Encoder, *, seconds: float = SECONDS, told: Callable[[str],
     """
     say = told or (lambda _: None)
     say("matrix peak")
-    peak = peak_flops(seconds / 3)
-    say("frozen layers")
+    with _threads(usable_cores()):
+        peak = peak_flops(seconds / 3)
+    say("frozen backbone")
+    with _threads(usable_cores()):  # a fit reads its texts before it shares out its runs
+        forward = forward_rate(encoder, seconds / 3)
     context = Context(made_up_rows(), {"default": encoder})
     tokens = _mean_tokens(context)
     method = _method(encoder, 1)
-    top, whole = _forward_seconds(encoder, context, method, seconds / 3)
     ways, notes = [], []
     for plan in plans(encoder):
         say(plan.words)
@@ -147,8 +155,9 @@ def measure(encoder: Encoder, *, seconds: float = SECONDS, told: Callable[[str],
             notes.append(f"{plan.words}: not enough memory")
     if encoder.first_position is None:
         notes.append(f"{encoder.name} cannot be packed: nothing is stacked")
-    alone = max(way.tokens_per_second for way in ways if way.processes * way.slots == 1)
-    step = method.batch_size * tokens / alone
+    alone = max((way for way in ways if way.processes * way.slots == 1), key=lambda way: way.tokens_per_second)
+    with _threads(alone.threads):  # on as many as the step it is held against
+        frozen = _frozen_seconds(encoder, context, method, seconds / 3)
     return Figures(
         backbone=encoder.name,
         device=str(encoder.device),
@@ -157,8 +166,9 @@ def measure(encoder: Encoder, *, seconds: float = SECONDS, told: Callable[[str],
         batch_size=method.batch_size,
         tokens_a_text=round(tokens, 1),
         peak_flops=peak,
-        forward_tokens_per_second=method.batch_size * tokens / whole,
-        cache_gain=(step + max(0.0, whole - top)) / step,
+        forward_tokens_per_second=forward,
+        forward_texts=FORWARD_TEXTS,
+        cache_gain=1 + frozen * alone.steps_per_second,
         flops_a_token=flops_a_token(encoder, method),
         ways=tuple(ways),
         notes=tuple(notes),
@@ -237,12 +247,12 @@ def _mean_tokens(context: Context) -> float:
     return float(np.mean([len(ids) for ids in context.encoders["default"].tokens(context.dataset.texts)]))
 
 
-def made_up_rows() -> Dataset:
+def made_up_rows(count: int = ROWS_A_CLASS * len(TOPICS)) -> Dataset:
     """Messages of 4 to 24 words on four topics, the same on every machine."""
     rng = np.random.default_rng(0)
     common = COMMON.split()
     rows = []
-    for number in range(ROWS_A_CLASS * len(TOPICS)):
+    for number in range(count):
         topic = list(TOPICS)[number % len(TOPICS)]
         own = rng.choice(TOPICS[topic].split(), size=int(rng.integers(2, 7)))
         rest = rng.choice(common, size=int(rng.integers(2, 19)))
@@ -250,23 +260,37 @@ def made_up_rows() -> Dataset:
     return Dataset(tuple(rows), source="made up")
 
 
-def _forward_seconds(encoder: Encoder, context: Context, method: LoRA, seconds: float) -> tuple[float, float]:
-    """Of one batch, without gradients: the layers that are trained, and all of them."""
+def forward_rate(encoder: Encoder, seconds: float) -> float:
+    """Tokens a second of the frozen backbone on as many texts as a small dataset has, in the passes that fits make."""
+    texts = made_up_rows(FORWARD_TEXTS).texts
+    return encoder.read_anew(texts) / best_seconds(lambda: encoder.read_anew(texts), seconds)
+
+
+def _frozen_seconds(encoder: Encoder, context: Context, method: LoRA, seconds: float) -> float:
+    """What the cached layers of one batch would cost: of all layers, less those that are trained; no gradients."""
     texts = context.dataset.texts[: method.batch_size]
     bodies = [Body(encoder, depth=depth, train_layers=False).eval() for depth in (method.frozen_layers(encoder), 0)]
     with torch.no_grad():
-        return tuple(best_seconds(lambda body=body: body(texts), seconds / 2) for body in bodies)  # type: ignore[misc,return-value]
+        top, whole = (best_seconds(lambda body=body: body(texts), seconds / 2) for body in bodies)  # type: ignore[misc]
+    return max(0.0, whole - top)
 
 
 def flops_a_token(encoder: Encoder, method: LoRA) -> float:
     """Operations of a training step a token: forward and back through the live layers' matrices, whose weights stay.
 
-    Attention's own products and the adapters are left out, so a share of the peak is never flattered.
+    Attention's own products and the adapters are left out, and so is the way back into what the lowest live layer
+    reads, which nobody takes where states below are cached: a share of the peak is never flattered.
     """
-    layers = layer_list(encoder.model)
-    live = [encoder.model] if layers is None else list(layers)[method.frozen_layers(encoder) :]
-    parts: list[Any] = [part for layer in live for part in layer.modules()]
-    return 4.0 * sum(int(p.weight.numel()) for p in parts if type(p).__name__ in ("Linear", "Conv1D"))
+    layers, depth = layer_list(encoder.model), method.frozen_layers(encoder)
+    live = [encoder.model] if layers is None else list(layers)[depth:]
+    first = _weights(live[0], LOOKS) if depth else 0
+    return 4.0 * sum(map(_weights, live)) - 2.0 * first
+
+
+def _weights(layer: Any, names: Sequence[str] = ()) -> int:
+    """In the matrices of a layer; of those whose last name is one of `names`, when there are any."""
+    found = [(n, p) for n, p in layer.named_modules() if type(p).__name__ in ("Linear", "Conv1D")]
+    return sum(int(part.weight.numel()) for name, part in found if not names or name.rpartition(".")[2] in names)
 
 
 def peak_flops(seconds: float) -> float:
