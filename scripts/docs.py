@@ -79,7 +79,8 @@ def parts() -> dict[str, Callable[[], str]]:
     from fewtune.methods.cross_entropy import CrossEntropyMethod
     from fewtune.methods.generation.peft_method import LearnedPrompt
     from fewtune.methods.generation.tuned import NextTokenMethod
-    from fewtune.methods.registry import NAMES, WRITING_NAMES, method_class
+    from fewtune.methods.preference.tuned import PreferenceMethod
+    from fewtune.methods.registry import NAMES, PREFERENCE_NAMES, WRITING_NAMES, method_class
 
     found: dict[str, Callable[[], str]] = {"help": lambda: help_text([])}
     found |= {f"help {name}": partial(help_text, name.split()) for name in commands()}
@@ -90,6 +91,9 @@ def parts() -> dict[str, Callable[[], str]]:
     found["defaults learned-prompt"] = partial(defaults, LearnedPrompt)
     for name in WRITING_NAMES:
         found[f"defaults writing {name}"] = partial(defaults, method_class(name, "generation"))
+    found["defaults preference"] = partial(defaults, PreferenceMethod)
+    for name in PREFERENCE_NAMES:
+        found[f"defaults preference {name}"] = partial(defaults, method_class(name, "preference"))
     found["priors"] = priors
     found["columns"] = column_names
     found["result"] = result_format
@@ -128,7 +132,7 @@ def defaults(cls: Any) -> str:
 def shown(value: Any) -> str:
     """A default as a person writes it."""
     if isinstance(value, tuple):
-        return ", ".join(f"{item:g}" for item in value)
+        return ", ".join(f'"{item}"' if isinstance(item, str) else f"{item:g}" for item in value)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -197,6 +197,60 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
         return self
 
+    def prefer(
+        self,
+        preferences: Any,
+        *,
+        methods: Sequence[str] | None = None,
+        changes: Sequence[str] = (),
+        test: Any = None,
+        out: str | Path | None = None,
+    ) -> TextGenerator:
+        """A second stage, from which of two answers is better; budget, folds, seed and the rest are this one's.
+
+        Parameters
+        ----------
+        preferences : anything `fewtune prefer` reads: a path, a list of mappings with prompt, chosen and rejected, …
+        methods : of dpo, orpo and kto; None for all that can learn from the rows.
+        changes : settings in place of defaults, like `"dpo.beta=0.3"`.
+        test : preferences, read once, at the very end.
+        out : a folder to keep finished runs in; the first stage is written beside it.
+
+        Returns
+        -------
+        TextGenerator
+            Another one, fitted: tuned by the preferences where that is better, else the first stage as it was, with
+            `result_` and `ladder_` of this stage. This one stays as it is.
+
+        Raises
+        ------
+        MissingExtra, DataError, UsageError : with what to do.
+        """
+        from sklearn.base import clone
+
+        from fewtune.preferring import prefer_from
+
+        check_is_fitted(self, "model_")
+        found = prefer_from(
+            self.model_,
+            preferences,
+            test=test,
+            general=self.general,
+            progress=self.progress,
+            out=None if out is None else Path(out),
+            methods=None if methods is None else tuple(methods),
+            changes=tuple(changes),
+            budget=self.budget,
+            folds=self.folds,
+            repeats=self.repeats,
+            executor=self.executor,
+            seed=self.result_["seed"],
+        )
+        other: TextGenerator = clone(self)
+        other.model_, other.result_ = found.model, found.result
+        other.ladder_ = found.result["ladder"]
+        return other
+
     def predict(self, X: Sequence[str], *, settings: Any = None) -> list[str]:
         """[N] what it writes for each prompt: greedily, or as a `Decoding` in `settings` says."""
         check_is_fitted(self, "model_")

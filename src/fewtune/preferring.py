@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from fewtune.study.forgetting import forgetting
 from fewtune.study.keeping import kept
 from fewtune.study.ladder import Climb, climb, default_rungs
 from fewtune.study.progress import Progress
-from fewtune.writer_folder import WritingModel
+from fewtune.writer_folder import WritingModel, save_writer
 
 if TYPE_CHECKING:
     from fewtune.recipe import Recipe
@@ -92,6 +94,36 @@ def prefer(
         progress.finish()
         assert isinstance(fitted, Writer)
         return _reported(evaluator, settings, climbed, fitted, own, progress)
+
+
+def prefer_from(
+    model: WritingModel,
+    preferences: object,
+    *,
+    test: object = None,
+    general: object = None,
+    progress: Progress | None = None,
+    out: Path | None = None,
+    **settings: Any,
+) -> Preference:
+    """`prefer` from a model that is open: it is written where `out` says, with `-first-stage` behind its name, or
+    nowhere that lasts.
+
+    Parameters
+    ----------
+    settings : of the study, by the names of `Settings`.
+    """
+    from fewtune.study.settings import Settings
+
+    dataset = read_preferences(preferences)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model" if out is None else out.with_name(f"{out.name}-first-stage")
+        save_writer(model, folder)
+        asked = Settings(backbones=(str(folder),), task="preference", out=out, started=time.perf_counter(), **settings)
+        found = prefer(dataset, asked, general=general, progress=progress)
+        if test is not None:
+            read_test(found, test)
+    return found
 
 
 def _reported(
@@ -221,4 +253,4 @@ def _cannot(method: PreferenceMethod, dataset: Dataset, kind: str, start: Start,
     return ""
 
 
-__all__ = ["Preference", "Start", "candidates", "prefer", "read_test", "starting"]
+__all__ = ["Preference", "Start", "candidates", "prefer", "prefer_from", "read_test", "starting"]

@@ -67,7 +67,8 @@ class Screen(Progress):
 
     def notes(self, dataset: Dataset) -> None:
         """What the reader chose."""
-        classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+        told = dataset.classes if dataset.task == "classification" else ()
+        classes = f", {len(told)} classes" if told else ""
         self.say(f"{dataset.source}: {len(dataset)} rows{classes}")
         for note in dataset.notes:
             self.say(f"  · {note}")
