@@ -130,11 +130,11 @@ def test_every_figure_is_of_the_threads_it_says(tiny_encoder, monkeypatch):
         asked.pop()
 
     monkeypatch.setattr(bench, "_threads", threads)
-
     for name in ("peak_flops", "forward_rate", "_frozen_seconds"):
         noting(name)
     monkeypatch.setattr(bench, "usable_cores", lambda: 2)
     monkeypatch.setattr(bench, "plans", lambda encoder: [bench.Plan(1, 1, 1)])
+    monkeypatch.setitem(bench.PEAK_SIZES, "cpu", (512,))
     bench.measure(tiny_encoder, seconds=0.01)
     assert seen == {"peak_flops": 2, "forward_rate": 2, "_frozen_seconds": 1}
 

@@ -1,4 +1,4 @@
-"""Learned prompts of models that write, packed: each text behind its run's vectors, or keys and values, without padding.
+"""Learned prompts of models that write, packed: each text behind its run's vectors or keys and values, unpadded.
 
 PEFT draws what a run starts from, and writes what is saved; the model it builds is what answers when text is written.
 """
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from fewtune.backbones.layers import sharing_copy
+from fewtune.backbones.precision import detect
 from fewtune.backbones.prompts import VECTORS, PromptBody, save_in_peft
 from fewtune.methods.generation.moving import PackedMoving
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from fewtune.methods.generation.peft_method import LearnedPrompt
 
 PREFIX = "prompt_encoder.default."
+IN_BF16 = 0.05
+"""How far logits may be apart in half precision, of the largest: another prompt or another mask is further off."""
 
 
 class PackedPrompt(PackedMoving):
@@ -98,9 +101,9 @@ def _agrees(trunk: Trunk, method: LearnedPrompt) -> bool:
         theirs = moving.merged()(input_ids=torch.tensor([ids], device=trunk.device)).logits[0, -len(ids) :]
     except (AttributeError, TypeError, ValueError, RuntimeError):  # whatever it trips over, it is trained padded
         return False
-    ours = trunk.logits(states_SD)
-    apart = 1e-3 if ours.dtype == theirs.dtype == torch.float32 else 0.05
-    return bool((ours - theirs).abs().max() <= apart * theirs.float().abs().max())
+    # Packed in the format of products, PEFT's in that of the weights.
+    apart = 1e-3 if detect() == "float32" and theirs.dtype == torch.float32 else IN_BF16
+    return bool((trunk.logits(states_SD) - theirs).abs().max() <= apart * theirs.float().abs().max())
 
 
 __all__ = ["VECTORS", "PackedPrompt", "encoder_of", "in_peft", "packs"]
