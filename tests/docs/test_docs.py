@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from preloaded import Preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"<!-- run(?:: (?P<swaps>[^\n]*?))? -->\n```(?P<language>\w+)\n(?P<code>.*?)```", re.DOTALL)
@@ -110,13 +111,21 @@ def _fewer_rows(source, target):
                 writer.writerow(row)
 
 
-def _run(arguments, folder, text):
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+@pytest.fixture(scope="session")
+def preloaded():
+    server = Preloaded()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    """Pages use the same rows: what the backbone says of them is computed once."""
+    return tmp_path_factory.mktemp("cache-of-pages")
+
+
+def _run(arguments, folder, text, cache):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FEWTUNE_CACHE": str(cache)}
     done = subprocess.run(
         arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False, input=text
     )
@@ -125,17 +134,39 @@ def _run(arguments, folder, text):
 
 
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if BLOCK.search(page.read_text("utf-8"))])
-def test_marked_blocks_run(name, bench_of_examples, tmp_path):
+def test_marked_blocks_run(name, bench_of_examples, tmp_path, preloaded, shared_cache):
     blocks = runnable(PAGES[name].read_text(encoding="utf-8"))
     shutil.copytree(bench_of_examples, tmp_path, dirs_exist_ok=True)
     shell = "".join(block.code for block in blocks if block.language == "sh")
     python = "\n".join(block.code for block in blocks if block.language == "python")
     assert {block.language for block in blocks} <= {"sh", "python"}
     if shell:
-        assert shutil.which("fewtune", path=Path(sys.executable).parent), "fewtune is not installed beside python"
-        _run(["bash", "-euo", "pipefail", "-s"], tmp_path, shell)
+        _run(["bash", "-euo", "pipefail", "-s"], tmp_path, preloaded.functions() + shell, shared_cache)
     if python:
-        _run([sys.executable, "-"], tmp_path, python)
+        _run([*preloaded.command("python"), "-"], tmp_path, python, shared_cache)
+
+
+def test_the_command_is_installed_beside_python(tmp_path):
+    installed = shutil.which("fewtune", path=Path(sys.executable).parent)
+    assert installed is not None
+    assert _run([installed, "--version"], tmp_path, "", tmp_path).startswith("fewtune ")
+
+
+def test_a_preloaded_process_is_as_one_of_its_own(preloaded, tmp_path):
+    """Words, folder, environment, input, output and exit code."""
+    code = "import os, sys\nprint(os.getcwd(), os.environ['WHO'], sys.argv, file=sys.stderr)\nsys.exit(7)"
+    done = subprocess.run(
+        [*preloaded.command("python"), "-"],
+        input=code,
+        cwd=tmp_path,
+        env={"WHO": "jo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", f"{tmp_path} jo ['-']\n")
+    shell = preloaded.functions() + "fewtune --version && ! fewtune report nowhere"
+    assert _run(["bash", "-euo", "pipefail", "-s"], tmp_path, shell, tmp_path).startswith("fewtune ")
 
 
 def test_a_block_is_found_with_its_replacement():
