@@ -31,9 +31,13 @@ def headline(result: Result) -> dict[str, Any]:
 
 def table(result: Result) -> Section:
     """A row for the untuned model and one after each stage; a column for each stage and for what is beside them."""
-    columns = [
-        {"name": clip(one.get("name"), 60).text, "key": str(one.get("name")), "rows": count(one.get("rows"))}
-        | {"beside": one.get("kind") == "beside"}
+    columns: list[dict[str, Any]] = [
+        {
+            "name": clip(one.get("name"), 60).text,
+            "key": str(one.get("name")),
+            "rows": count(one.get("rows")),
+            "beside": one.get("kind") == "beside",
+        }
         for one in items(result.get("columns"))
     ]
     names = [column["key"] for column in columns if not column["beside"]]
