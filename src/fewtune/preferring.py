@@ -83,6 +83,7 @@ def prefer(
     require_trl()
     own = None if general is None else read_general(general)
     start = starting(settings.backbones)
+    _check_apart(settings)
     progress = progress or Progress()
     with laid_out(dataset, settings, progress=progress, writes=True) as (evaluator, _):
         found = candidates(settings, evaluator, start)
@@ -210,6 +211,15 @@ def starting(backbones: tuple[str, ...]) -> Start:
             "Fit again with --method lora, top_layers or full."
         )
     return Start(tuned=method != "zero_shot")
+
+
+def _check_apart(settings: Settings) -> None:
+    """Raises UsageError where the second stage would be written over the first."""
+    if settings.out is None:
+        return
+    first, out = Path(settings.backbones[0]).expanduser().resolve(), settings.out.resolve()
+    if out in (first, first.parent if first.name == "model" else first) or first in out.parents:
+        raise UsageError(f"{settings.out} holds the first stage, which would be lost. Name another folder with --out.")
 
 
 def candidates(settings: Settings, evaluator: Evaluator, start: Start) -> list[Recipe]:

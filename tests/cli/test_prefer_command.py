@@ -20,6 +20,7 @@ from fewtune.writer_folder import WritingModel, save_writer
 
 TOYS, SHUFFLED = preference_toys(40), preference_toys(24, shuffled=True)
 LIMITS = ["--folds", "4", "--repeats", "1", "--budget", "none", "--executor", "serial", "--quiet"]
+FEWER = [*LIMITS, "--folds", "2"]
 QUICK = ["--method", "dpo", "--set", "dpo.rate=1e-2", "--set", "dpo.epochs=0.5"]
 
 
@@ -137,7 +138,7 @@ def test_generate_answers_from_it(preferred, fewtune):
 
 def test_what_cannot_be_learned_is_said_plainly_and_the_first_stage_kept(first, tmp_path, fewtune):
     rows = put(tmp_path / "rows.jsonl", SHUFFLED.examples)
-    answer = fewtune("prefer", first, rows, *QUICK, "--out", tmp_path / "out", *LIMITS)
+    answer = fewtune("prefer", first, rows, *QUICK, "--out", tmp_path / "out", *FEWER)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert answer.code == 0, answer.err
     assert result["winner"]["name"] == "first_stage"
@@ -162,9 +163,9 @@ def test_the_same_command_goes_on_and_computes_nothing_again(first, preferred, m
 
 
 def test_a_generator_has_a_second_stage(first, tmp_path):
-    writer = TextGenerator(folds=3, repeats=1, executor="serial", general=["red cat"])
+    writer = TextGenerator(folds=2, repeats=1, executor="serial", general=["red cat"])
     writer.model_, writer.result_ = load_writer(first), {"seed": 0}
-    rows = [{"prompt": one.prompt, "chosen": one.completion, "rejected": one.rejected} for one in TOYS.examples[:20]]
+    rows = [{"prompt": one.prompt, "chosen": one.completion, "rejected": one.rejected} for one in TOYS.examples[:10]]
     found = writer.prefer(rows, methods=["dpo"], changes=["dpo.rate=1e-2", "dpo.epochs=0.5"], out=tmp_path / "out")
     assert found is not writer
     assert found.result_["task"] == "preference"
@@ -205,6 +206,14 @@ def test_what_cannot_be_meant_is_said_before_any_work(options, said, first, tmp_
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("inside", ["", "model"])
+def test_the_first_stage_is_never_written_over(inside, first, tmp_path, fewtune):
+    rows = put(tmp_path / "rows.jsonl", TOYS.examples[:8])
+    answer = fewtune("prefer", first / inside, rows, *LIMITS, "--out", first)
+    assert answer.code == 2
+    assert "would be lost" in answer.err
+
+
 def test_a_fault_in_a_row_is_named(first, tmp_path, fewtune):
     rows = tmp_path / "rows.jsonl"
     put(rows, TOYS.examples[:8])
@@ -226,8 +235,8 @@ def test_single_answers_are_for_kto_alone(first, tmp_path, fewtune):
 
 
 def test_from_a_model_as_it_was_published_orpo_alone_is_tried(model, tmp_path, fewtune):
-    rows = put(tmp_path / "rows.jsonl", TOYS.examples[:12])
+    rows = put(tmp_path / "rows.jsonl", TOYS.examples[:8])
     quick = ["--set", "orpo.epochs=0.5", "--set", "orpo.rate=1e-2"]
-    answer = fewtune("prefer", model.folder, rows, *quick, "--out", tmp_path / "out", *LIMITS, "--json")
+    answer = fewtune("prefer", model.folder, rows, *quick, "--out", tmp_path / "out", *FEWER, "--json")
     assert answer.code == 0, answer.err
     assert {rung["name"] for rung in json.loads(answer.out)["ladder"]} == {"first_stage", "orpo"}

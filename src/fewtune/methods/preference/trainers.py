@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fewtune.backbones.precision import device
 from fewtune.backbones.quiet import quiet
 from fewtune.errors import MissingExtra
 
@@ -82,7 +83,7 @@ def _common(folder: str) -> dict[str, Any]:
     """What no trainer may do by itself: report, save, log, cast, or choose another precision than the run's."""
     silent = {"report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
     plain = {"bf16": False, "fp16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
-    return {"output_dir": folder, "max_length": None, "use_cpu": not torch.cuda.is_available(), **silent, **plain}
+    return {"output_dir": folder, "max_length": None, "use_cpu": device().type == "cpu", **silent, **plain}
 
 
 def _alone(args: Any) -> Any:
