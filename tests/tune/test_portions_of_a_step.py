@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fewtune.backbones.language.load import load_language_model
+from fewtune.errors import OutOfMemory
 from fewtune.methods.base import Material
 from fewtune.methods.generation.lora import LoRAWriter
 from fewtune.methods.generation.moving import Moving
@@ -64,5 +65,5 @@ def test_in_parts_as_at_once(model, monkeypatch, caplog, most):
 def test_a_single_row_that_does_not_fit_is_said(model, monkeypatch):
     for kind in kinds():
         monkeypatch.setattr(kind, "costs", small(kind, 0))
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemory, match="single row"):
         fitted(model)

@@ -122,6 +122,8 @@ class Body(nn.Module):
     def compute_again(self) -> bool:
         """Have the live layers computed again on the way back; False where that cannot be."""
         self._straight = False  # which goes past where layers are asked to
+        for layer in self.live:  # a layer written out holds what it computed where autograd does not see it
+            layer.forward = getattr(layer.forward, "own_forward", layer.forward)
         return checkpoint_layers(self.model, self.noise)
 
     def _graft(self) -> None:

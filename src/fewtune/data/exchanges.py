@@ -80,20 +80,35 @@ def _notes(dataset: Dataset, different: int) -> list[str]:
 
 
 def _check_conversation(example: Example, source: str) -> None:
-    turns = [turn for turn in example.messages if turn.role not in OTHERS]
+    turns = _people(example.messages)
     if not turns:
         return
     for number, turn in enumerate(example.messages, start=1):
         if turn.role not in (*ROLES, *OTHERS):
             what = f"Turn {number} has the role {turn.role!r}."
             raise DataError(what, file=source, row=example.row or None, remedy=f"Known are {', '.join(ROLES)}.")
-    problem = out_of_turn([turn for turn in turns if turn.role != "system"])
+    # Whoever has the last word, there must be an answer to learn.
+    heard = turns if example.messages[-1].role not in OTHERS else []
+    problem = out_of_turn([turn for turn in heard if turn.role != "system"])
     system = [number for number, turn in enumerate(turns) if turn.role == "system"]
     if system and system != list(range(len(system))):
         problem = "The system's message stands after others."
     if problem:
         remedy = "After what the system says, user and assistant speak in turn, and the assistant last."
         raise DataError(problem, file=source, row=example.row or None, remedy=remedy)
+
+
+def _people(turns: Sequence[Message]) -> list[Message]:
+    """What is said by those who speak in turn; when a tool has answered the assistant goes on, in the same turn."""
+    found: list[Message] = []
+    for before, turn in zip((None, *turns), turns, strict=False):
+        if turn.role in OTHERS:
+            continue
+        goes_on = before is not None and before.role in ("tool", "function") and turn.role == "assistant"
+        if goes_on and found and found[-1].role == "assistant":
+            found.pop()
+        found.append(turn)
+    return found
 
 
 def out_of_turn(turns: Sequence[Message]) -> str:

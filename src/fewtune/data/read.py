@@ -6,7 +6,6 @@ source → reader (`data/readers/`) → Table → columns (`data/columns.py`) �
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from fewtune.data.formats.base import Seen
 from fewtune.data.formats.see import see, with_completions
 from fewtune.data.lineage import with_origins
 from fewtune.data.pairs import joined
-from fewtune.data.readers.base import Cell, Table
+from fewtune.data.readers.base import Cell, Table, sound
 from fewtune.errors import ColumnError, DataError, EmptyData, TaskError, UnreadableFile
 
 SUFFIXES = {
@@ -43,7 +42,6 @@ REFUSED = {
     ".gz": "Unpack it first: gunzip FILE.",
     ".zip": "Unpack it first and give the file inside.",
 }
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read(
@@ -126,7 +124,7 @@ def dataset_of(
     task: Task | None = None,
 ) -> Dataset:
     """A table, once read, as `read` gives it."""
-    seen = see(table, text=text, label=label, task=task)
+    seen = see(table, text=text, label=label, task=task, whole=labelled is True)
     if seen is not None:
         table, text, label, id = seen.table, text or seen.text, seen.label, id or seen.id
         labelled = False if seen.task == "generation" else labelled
@@ -335,7 +333,7 @@ def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Exam
 
 def clean(cells: Sequence[Cell]) -> tuple[list[str], int]:
     """Texts without NUL (C libraries end there) and without half surrogate pairs (they cannot be encoded)."""
-    texts = [_SURROGATE.sub("\ufffd", (cell or "").replace("\x00", "")) for cell in cells]
+    texts = [sound(cell or "") for cell in cells]
     return texts, sum(text != (cell or "") for text, cell in zip(texts, cells, strict=True))
 
 

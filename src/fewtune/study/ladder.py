@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewtune.data.base import Task
-from fewtune.errors import TrainingDiverged
+from fewtune.errors import BackboneDamaged, OutOfMemory, TrainingDiverged
+from fewtune.methods.base import TunedMethod
 from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
@@ -170,12 +171,28 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
     except TrainingDiverged as error:
         evaluator.progress.finish("not judged: the loss diverged")
         return Rung(recipe, reason=str(error))
+    except OutOfMemory as error:
+        evaluator.progress.finish("not judged: memory does not suffice")
+        return Rung(recipe, reason=str(error))
     finally:
         evaluator.budget = budget
     score = float(np.concatenate(judged.oof.row_scores).mean())
+    if not np.isfinite(score):
+        return _no_number(evaluator, recipe)
     told = f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}"
     evaluator.progress.finish(f"prefers the better answer {score:.1%}" if judged.oof.prefers else told)
     return Rung(recipe, judged)
+
+
+def _no_number(evaluator: Evaluator, recipe: Recipe) -> Rung:
+    """A rung whose loss is no number. Raises BackboneDamaged where nothing was tuned: then it is the backbone's."""
+    evaluator.progress.finish("not judged: its loss is no finite number")
+    if isinstance(recipe.method, TunedMethod):
+        return Rung(recipe, reason="its loss on held-out rows is no finite number; lower its rate")
+    raise BackboneDamaged(
+        f"{recipe.backbone} gives a loss that is no finite number before anything is tuned: its weights are damaged, or "
+        "too large for half precision. Download it again, or set FEWTUNE_PRECISION=float32."
+    )
 
 
 def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:

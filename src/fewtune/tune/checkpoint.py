@@ -53,9 +53,15 @@ class Checkpoint:
                 optimiser.state[parameter] = {name: t for name, t in moments.items() if t is not None}
         best = {name.removeprefix("best."): t for name, t in self._tensors.items() if name.startswith("best.")}
         course.load_state(self._plain["course"], best or None)
-        course.tunable.load_random_state(self._plain["random"])
+        self.set_own_stream(course)
         set_random_streams(self._tensors)
         self._tensors, self._plain = {}, {}
+
+    def set_own_stream(self, course: Course) -> None:
+        """A run that began packed and goes on padded, or the other way about, draws from another stream."""
+        stored = self._plain["random"]
+        if (stored is None) == (course.tunable.random_state() is None):
+            course.tunable.load_random_state(stored)
 
     def due(self) -> bool:
         """Whether the last writing is long enough ago."""

@@ -17,6 +17,8 @@ from fewtune.tune.saver import Saver, memory_told
 from fewtune.tune.step import optimiser_for, training_step
 from fewtune.tune.thrift import Thrift
 
+NOISE_APART = 104_729
+
 
 def train(
     method: TunedMethod,
@@ -74,6 +76,11 @@ def diverged(method: TunedMethod) -> TrainingDiverged:
     )
 
 
+def _rank(material: Material) -> int:
+    team = None if material.language_model is None else material.language_model.team
+    return 0 if team is None else team.rank
+
+
 def _alone(material: Material) -> bool:
     return material.language_model is None or material.language_model.team is None
 
@@ -84,6 +91,8 @@ def _attempt(attempt: Attempt, tick: Callable[[], None] | None, keeper: Checkpoi
     with own_stream(), memory_told(alone=alone):
         torch.manual_seed(attempt.material.seed)
         tunable = attempt.method.build(attempt.material)
+        if not alone:  # processes that work on different rows draw different noise
+            torch.manual_seed(attempt.material.seed + NOISE_APART * _rank(attempt.material))
         course = Course(attempt, tunable)
         optimiser = optimiser_for(tunable)
         tunable.train(True)

@@ -50,7 +50,7 @@ class SharedCheckpoint(Checkpoint):
         for name, tensor in best.items():
             put(tensor, self._tensors.get(f"best.{name}"), self.team)
         course.load_state(self._plain["course"], best or None)
-        course.tunable.load_random_state(self._plain["random"])
+        self.set_own_stream(course)
         streams = {name: tensor for name, tensor in self._tensors.items() if name.startswith("rng")}
         set_random_streams(self.team.agree(streams), f".{self.team.rank}" if self.team.rank else "")
         self._tensors, self._plain = {}, {}

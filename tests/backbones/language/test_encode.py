@@ -4,10 +4,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fewtune.backbones.language.load import load_language_model
 from fewtune.data.base import Example, Message
 from fewtune.data.templates import NAMES, Template
 from fewtune.errors import DataError
-from fewtune.testing.tiny_writers import CHAT, MARKED_CHAT, TOKENIZERS
+from fewtune.testing.tiny_writers import CHAT, MARKED_CHAT, TOKENIZERS, make_tiny_writer
 
 KINDS = [name for name in TOKENIZERS if name != "t5_like"]
 ASKED = "Say it."
@@ -317,3 +318,20 @@ def test_the_separator_of_a_text_of_two_columns_stays_one(writer):
     model = writer("llama", "word_pieces")
     ids = model.encode_prompt(Example("red [SEP] green"), Template("plain")).ids
     assert ids.count(model.tokenizer.sep_token_id) == 1
+
+
+def test_an_earlier_answer_without_words_is_not_learnt(tmp_path):
+    """Such as one that only called a tool: it would teach the model to say nothing."""
+    model = load_language_model(make_tiny_writer(tmp_path, "llama", chat_template=MARKED_CHAT), precision="float32")
+    turns = [
+        ("user", "one"),
+        ("assistant", ""),
+        ("tool", "two"),
+        ("assistant", "red"),
+        ("user", "x"),
+        ("assistant", "y"),
+    ]
+    messages = tuple(Message(role, said) for role, said in turns)
+    found = model.encode(Example("x", completion="y", messages=messages))
+    counted = model.tokenizer.decode([token for token, one in zip(found.ids, found.counted, strict=True) if one])
+    assert counted.replace(" ", "") == "red<|end|>y<|end|>"

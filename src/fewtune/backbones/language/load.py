@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from fewtune.backbones.language.asked import mend_chat_template
 from fewtune.backbones.language.bottleneck import FILE, with_bottlenecks
 from fewtune.backbones.language.model import Kind, LanguageModel
 from fewtune.backbones.language.virtual import virtual_tokens
@@ -28,6 +29,8 @@ STARTER = "default"
 STARTER_PACKAGE = "fewtune_starter"
 UNSTATED = 1024
 """Context of a model that states none, as T5."""
+FEW_TOKENS = 0.9
+"""Models keep a few hundred tokens to spare; a tokenizer that knows less than this share of them looks foreign."""
 CARD = "fewtune.json"
 ADAPTER = "adapter_config.json"
 
@@ -62,7 +65,9 @@ def load_language_model(
     base = _base(folder, adapter, card)
     refuse_pickle(base)
     kind = kind_of(base)
-    model = _open(base, kind)
+    dtype = torch.bfloat16 if (precision or detect()) == "bf16" else torch.float32
+    # What is shared out is large: it is never held in float32 where that is not wanted.
+    model = _open(base, kind, torch.float32 if team is None else dtype)
     tokenizer = _tokenizer(folder if (folder / "tokenizer_config.json").exists() else base)
     _check_vocabulary(base, model, tokenizer)
     hashes = [fingerprint(base)]
@@ -72,7 +77,6 @@ def load_language_model(
     model = with_bottlenecks(model, folder)
     if (folder / FILE).exists():
         hashes.append(hashlib.sha256((folder / FILE).read_bytes()).hexdigest()[:16])
-    dtype = torch.bfloat16 if (precision or detect()) == "bf16" else torch.float32
     place = device() if team is None else torch.device("cpu")
     model = model.to(device=place, dtype=dtype).eval().requires_grad_(False)
     opened = _assembled(model, tokenizer, kind, str(name), "-".join(hashes), folder, card, context)
@@ -155,7 +159,7 @@ def _json(path: Path) -> dict[str, Any]:
     return plain
 
 
-def _open(folder: Path, kind: Kind) -> Any:
+def _open(folder: Path, kind: Kind, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     cls = AutoModelForSeq2SeqLM if kind == "seq2seq" else AutoModelForCausalLM
@@ -167,7 +171,7 @@ def _open(folder: Path, kind: Kind) -> Any:
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
-                dtype="float32",
+                dtype=dtype,
             )
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture
             raise BackboneDamaged(
@@ -201,6 +205,15 @@ def _check_vocabulary(folder: Path, model: Any, tokenizer: Any) -> None:
         )
 
 
+def _few_tokens(name: str, model: Any, tokenizer: Any) -> list[str]:
+    """A note where the tokenizer knows far fewer tokens than the model: it may be another's."""
+    largest, known = max(tokenizer.get_vocab().values(), default=-1), int(model.get_input_embeddings().weight.shape[0])
+    if largest + 1 >= FEW_TOKENS * known:
+        return []
+    what = f"The tokenizer of {name} knows {largest + 1} tokens of the model's {known}"
+    return [f"{what}: if answers make no sense, it is another model's."]
+
+
 def _with_adapter(model: Any, adapter: Path) -> Any:
     """The model with the adapter merged into its weights, where its kind can be."""
     from peft import PeftModel
@@ -226,7 +239,7 @@ def _assembled(
     card: dict[str, Any],
     context: int | None,
 ) -> LanguageModel:
-    notes: list[str] = []
+    notes = [*_few_tokens(name, model, tokenizer), *mend_chat_template(name, tokenizer)]
     end = _end_id(model, tokenizer)
     if end is None:
         notes.append(f"{name} has no token that ends a text: answers end at --max-new-tokens or at a stop string.")

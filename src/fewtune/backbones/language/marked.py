@@ -45,7 +45,11 @@ def marked(said: Sequence[Message], template: Template, tokenizer: Any, turns: T
     if turns == "last" or len(answers) == 1:
         return last
     found = _by_marks(said, layout, tokenizer, len(answers), last) or _by_prefixes(said, layout, tokenizer, last)
-    return found or Marked(last.text, last.spans, all_found=False)
+    if found is None:
+        return Marked(last.text, last.spans, all_found=False)
+    # An earlier answer without words, such as one that only calls a tool, would teach the model to say nothing.
+    spoken = [bool(said[place].content.strip()) for place in answers[:-1]]
+    return Marked(found.text, (*(span for span, one in zip(found.spans, spoken, strict=False) if one), found.spans[-1]))
 
 
 def ending(layout: Layout, tokenizer: Any) -> str:

@@ -8,6 +8,7 @@ Legend: B rows of a batch, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,9 @@ class Whole(nn.Module):
             parts = [places for part in parts for places in np.array_split(part, min(len(part), team.size))]
         own_B = torch.zeros(len(rows), device=self.language_model.device)
         for places, counts in turns(parts, team):
-            costs_B = self._costs([rows[place] for place in places]) * float(counts)
+            with warnings.catch_warnings():  # T5 gives its states on as views, which nothing writes into
+                warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
+                costs_B = self._costs([rows[place] for place in places]) * float(counts)
             own_B = own_B.index_add(0, torch.as_tensor(places, device=own_B.device), costs_B)
         # FSDP takes the mean of the processes' gradients, where their sum is meant.
         return team.total(own_B) + team.size * (own_B - own_B.detach())

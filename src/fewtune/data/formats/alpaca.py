@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fewtune.data.base import Dataset, Message
-from fewtune.data.formats.base import ASSISTANT, Format, Record, Seen, turns_of
+from fewtune.data.formats.base import ASSISTANT, Format, Record, Seen, is_text, turns_of
 from fewtune.data.readers.base import Table, table_of_records
 
 
@@ -18,11 +18,12 @@ class Alpaca(Format):
     suffix = ".json"
     task = "generation"
     strict = False
+    keys = ("instruction", "output")
 
     def knows(self, record: Record) -> bool:
-        """`instruction` and `output` are texts."""
-        given = (record.get("instruction"), record.get("output"))
-        return all(isinstance(value, str) for value in given) and isinstance(record.get("input", ""), str)
+        """`instruction` and `output` are texts, the latter maybe a number."""
+        said = isinstance(record.get("instruction"), str) and is_text(record.get("output"))
+        return said and isinstance(record.get("input", ""), str)
 
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:
         """Instruction and input are the prompt, one above the other."""

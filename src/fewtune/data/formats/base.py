@@ -44,6 +44,10 @@ class Format(ABC):
     suffix: ClassVar[str]
     """The usual ending of its files."""
     task: ClassVar[Task]
+    keys: ClassVar[tuple[str, ...]] = ()
+    """Of rows to write: the keys that every record has."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """What a turn has, where a record holds turns."""
     strict: ClassVar[bool] = True
     """Whether records of the format look like nothing else, so that it is read as such even with columns named."""
 
@@ -68,6 +72,11 @@ class Format(ABC):
     @abstractmethod
     def write(self, dataset: Dataset) -> Iterator[Record]:
         """One record an example."""
+
+
+def is_text(value: object) -> bool:
+    """Whether a value can be read, or written, as it stands: a text, a number, true or false."""
+    return isinstance(value, str | int | float)
 
 
 def turns_of(example: Example) -> list[Message]:

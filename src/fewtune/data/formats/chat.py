@@ -21,6 +21,7 @@ class Chat(Format):
     suffix = ".jsonl"
     task = "generation"
     key = "messages"
+    keys, parts = ("messages",), ("role", "content")
     role, content = "role", "content"
 
     def knows(self, record: Record) -> bool:
@@ -42,7 +43,8 @@ class Chat(Format):
             }
             for record, turns in zip(records, said, strict=True)
         ]
-        notes = (*table.notes, f"Format: {self.title}; the last answer of each conversation is what is to be written.")
+        told = f"Format: {self.title}; the last answer of each conversation is what is to be written."
+        notes = (*table.notes, told, *self._passed_over(records))
         found_table = table_of_records(cells, table.source, rows=table.rows, notes=notes)
         return Seen(
             found_table,
@@ -53,17 +55,45 @@ class Chat(Format):
             completion="completion",
         )
 
+    def _passed_over(self, records: Sequence[Record]) -> Iterator[str]:
+        """What of the turns is no text, and so is read by nothing."""
+        turns = [turn for record in records for turn in record[self.key]]
+        calls = sum(bool(turn.get("tool_calls") or turn.get("function_call")) for turn in turns)
+        parts = sum(
+            any(not (isinstance(part, Mapping) and "text" in part) for part in turn[self.content])
+            for turn in turns
+            if isinstance(turn[self.content], list)
+        )
+        if calls:
+            call = "turn calls" if calls == 1 else "turns call"
+            yield f"{calls} {call} tools: the calls are not read, only what is said."
+        if parts:
+            have = "turn has" if parts == 1 else "turns have"
+            yield f"{parts} {have} parts that are no text, such as images: not read."
+
     def turns(self, record: Record, row: int, source: str) -> list[Message]:
         """The turns of a record."""
         turns = record.get(self.key)
         if not isinstance(turns, list) or not all(self._is_turn(turn) for turn in turns):
             raise UnreadableFile(f"{self.key!r} holds no turns.", file=source, row=row, remedy=SHAPE)
-        return [Message(str(turn[self.role]), content_of(turn[self.content])) for turn in turns]
+        return [Message(_role(turn[self.role]), self._said(turn, row, source)) for turn in turns]
+
+    def _said(self, turn: Mapping[str, Any], row: int, source: str) -> str:
+        """Raises UnreadableFile for what is neither a text nor parts of which some are."""
+        if isinstance(turn[self.content], Mapping):
+            raise UnreadableFile(f"A turn's {self.content!r} is an object.", file=source, row=row, remedy=SHAPE)
+        return content_of(turn[self.content])
 
     def write(self, dataset: Dataset) -> Iterator[Record]:
         """Conversations, and no other key: OpenAI's checker refuses keys it does not know."""
         for example in dataset:
             yield {self.key: [{"role": turn.role, "content": turn.content} for turn in turns_of(example)]}
+
+
+def _role(value: Any) -> str:
+    """As trainers call it, whatever its case."""
+    role = str(value)
+    return role.strip().lower() if role.strip().lower() in ("system", "user", "assistant", "tool") else role
 
 
 def content_of(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fewtune.data.base import Dataset
-from fewtune.data.formats.base import Format, Record, Seen
+from fewtune.data.formats.base import Format, Record, Seen, is_text
 from fewtune.data.formats.chat import Chat
 from fewtune.data.formats.columns import about_of, row_of
 from fewtune.data.readers.base import Table
@@ -19,11 +19,12 @@ class Completions(Format):
     suffix = ".jsonl"
     task = "generation"
     strict = False
+    keys = ("prompt", "completion")
 
     def knows(self, record: Record) -> bool:
-        """Both are texts, or both are lists."""
+        """Both are texts or numbers, or both are lists."""
         given = (record.get("prompt"), record.get("completion"))
-        return all(isinstance(value, str) for value in given) or all(isinstance(value, list) for value in given)
+        return all(map(is_text, given)) or all(isinstance(value, list) for value in given)
 
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:
         """Columns as they are; lists of messages are conversations."""

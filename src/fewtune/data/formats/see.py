@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fewtune.data.base import Example, Message, Task
 from fewtune.data.formats.base import ASSISTANT, Record, Seen
+from fewtune.data.formats.odd import refuse_odd
 from fewtune.data.formats.registry import recognised
-from fewtune.data.readers.base import Table
+from fewtune.data.readers.base import Table, sound
 from fewtune.errors import ColumnError, UsageError
 
 SIGNS = frozenset(
@@ -19,10 +20,11 @@ COMPLETIONS = ("completion", "output", "response", "answer", "target")
 TASKS = ("classification", "generation", "language_modelling")
 
 
-def see(table: Table, *, text: str | None, label: str | None, task: Task | None) -> Seen | None:
+def see(table: Table, *, text: str | None, label: str | None, task: Task | None, whole: bool = False) -> Seen | None:
     """What a known format makes of the table; None where it is a table and no more.
 
-    Naming columns says that it is a table, unless its records can be read as nothing but their format.
+    Naming columns says that it is a table, unless its records can be read as nothing but their format. `whole`: every
+    row must have what is to be written after it, as in a file to learn from.
 
     Raises
     ------
@@ -37,6 +39,8 @@ def see(table: Table, *, text: str | None, label: str | None, task: Task | None)
         records = records_of(table)
         kind = recognised(records, strict=text is not None or (label is not None and task != "classification"))
         seen = None if kind is None else kind.read(records, table, label=label)
+        if kind is None and whole and task != "classification" and text is None and label is None:
+            refuse_odd(records, table)
     if seen is None:
         return _named(table, text, label) if task == "generation" else None
     if seen.task == "generation" and task != "generation" and (task is not None or label is not None):
@@ -69,10 +73,15 @@ def with_completions(examples: Sequence[Example], seen: Seen) -> list[Example]:
     made = []
     for example in examples:
         number = place[example.row]
-        said = completions[number] if completions else None
-        turns = seen.conversations[number] if seen.conversations else ()
+        cell = completions[number] if completions else None
+        said = None if cell is None else sound(cell)
+        turns = [Message(turn.role, sound(turn.content)) for turn in _conversation(seen, number)]
         plain = [Message("user", example.text)] + ([] if said is None else [Message(ASSISTANT, said)])
         others = {name: cell for name, cell in example.fields.items() if name != seen.completion}
-        messages = () if list(turns) == plain else tuple(turns)
+        messages = () if turns == plain else tuple(turns)
         made.append(replace(example, completion=said, messages=messages, fields=others))
     return made
+
+
+def _conversation(seen: Seen, number: int) -> Sequence[Message]:
+    return seen.conversations[number] if seen.conversations else ()

@@ -20,6 +20,7 @@ class ShareGPT(Chat):
     title = "ShareGPT conversations"
     suffix = ".json"
     key = "conversations"
+    keys, parts = ("conversations",), ("from", "value")
     role, content = "from", "value"
 
     def turns(self, record: Record, row: int, source: str) -> list[Message]:

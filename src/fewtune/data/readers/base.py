@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,14 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def sound(text: str) -> str:
+    """A text without NUL (C libraries end there) and without half surrogate pairs (they cannot be encoded)."""
+    return _SURROGATE.sub("\ufffd", text.replace("\x00", ""))
 
 
 def cell_text(value: object) -> Cell:

@@ -25,7 +25,7 @@ from fewtune.tune.run import Context, Outcome, Run, Tick
 from fewtune.tune.saver import too_little
 
 
-class Stopped(Exception):  # noqa: N818  no failure: an order
+class Stopped(Exception):
     """The one that leads stopped a run that others were at."""
 
 

@@ -102,8 +102,10 @@ def bundles(plan: Sequence[Run], context: Context) -> tuple[list[int], list[list
 
 
 def stack_key(run: Run, context: Context) -> Hashable:
-    """Runs with equal keys can share a stack; None for a run that goes alone."""
+    """Runs with equal keys can share a stack; None for a run that goes alone, as one whose memory is short."""
     method = run.recipe.method
+    if context.thrift.asked:
+        return None
     if not isinstance(method, TunedMethod) or method.stack_key() is None:
         return None
     encoder = _packed_backbone(run.recipe.backbone, context)
