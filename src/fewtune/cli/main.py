@@ -101,7 +101,9 @@ def _run() -> None:
         typer.echo(f"fewtune: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as stop:
-        # typer turns an interruption into a silent exit with this code.
+        # typer turns an interruption into a silent exit with this code, and a reader who has enough into one with 1.
+        if isinstance(stop.__context__, BrokenPipeError):
+            sys.exit(0)
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
         goes_on = sys.argv[1:2] in (["fit"], ["prefer"], ["stages"]) or "--review" in sys.argv
