@@ -189,7 +189,8 @@ def run(
     )
     done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
     if isinstance(done.model, WritingModel):
-        return finish_writing(done, test, dataset, folder)
+        learnt = dataset if mix is None else dataset.replace(examples=[*dataset, *mix.replay])
+        return finish_writing(done, test, learnt, folder)
     model_folder.save(done.model, done.encoder, folder / "model")
     if test:
         # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
@@ -203,7 +204,7 @@ def run(
 
 
 def finish_writing(done: Fit, test: Sequence[str], dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """As `run` ends, of a model that writes."""
+    """As `run` ends, of a model that writes; `dataset` holds what was replayed too, which may not be in a test file."""
     from fewtune.data.read import read_to_fit
     from fewtune.report.html import write_report
     from fewtune.report.tasks import read_task_tests, say_who_is_hurt

@@ -32,7 +32,7 @@ def with_tasks(result: dict[str, Any], context: Context, climb: Climb, parts: Se
         result["replay"] = _replay(mix.share, {source.name: len(source.examples) for source in mix.replayed})
     if not parts:
         return
-    shares = mix.shares(len(context.dataset))[: len(mix.names)]
+    shares = [share / (1 - mix.replays) for share in mix.shares(len(context.dataset))[: len(mix.names)]]
     result["mixing"] = {"temperature": mix.temperature, "formula": FORMULA}
     result["tasks"] = [
         _task(part, context, share, climb.winning.recipe.title, looked_at=len(parts))
