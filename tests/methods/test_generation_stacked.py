@@ -9,6 +9,7 @@ import torch
 
 from fewtune.backbones.language.load import load_language_model
 from fewtune.backbones.language.trunk import trunk_of
+from fewtune.backbones.precision import detect
 from fewtune.methods.generation.full import FullWriter
 from fewtune.methods.generation.ia3 import IA3Writer
 from fewtune.methods.generation.lora import LoRAWriter
@@ -145,3 +146,16 @@ def test_a_seq2seq_model_is_trained_alone_and_padded(tmp_path):
     context = Context(writer_toys(), {}, language_models={"default": load_language_model(folder, precision="float32")})
     plan = plan_of(context, [PromptTuningWriter(tokens=3, **short)] * 2)
     assert bundles(plan, context) == ([0, 1], [])
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_prompts_are_packed_where_products_run_in_bf16_too(context, kind, monkeypatch):
+    """The trial against PEFT's model allows for rounding there, and for nothing larger."""
+    plain = {"width": 16} if kind is PTuningWriter else {}
+    with monkeypatch.context() as patch:
+        patch.setenv("FEWTUNE_PRECISION", "bf16")
+        detect.cache_clear()
+        model = load_language_model(context.language_models["default"].folder, precision="float32")
+        found = packs(trunk_of(model), kind(tokens=4, **plain))
+    detect.cache_clear()
+    assert found
