@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fewtune.data.base import Dataset, Example
+from fewtune.data.readers.base import sound
 from fewtune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def _texts(name: str, values: Any) -> list[str]:
     for place, value in enumerate(found):
         if not isinstance(value, str):
             raise UsageError(f"{name}[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
-    return [str(value) for value in found]
+    return [sound(str(value)) for value in found]
 
 
 def _examples(X: Any, y: Any, groups: Sequence[Hashable] | None) -> tuple[Example, ...]:

@@ -335,3 +335,12 @@ def test_an_earlier_answer_without_words_is_not_learnt(tmp_path):
     found = model.encode(Example("x", completion="y", messages=messages))
     counted = model.tokenizer.decode([token for token, one in zip(found.ids, found.counted, strict=True) if one])
     assert counted.replace(" ", "") == "red<|end|>y<|end|>"
+
+
+def test_halves_of_characters_are_read_as_unknown_ones(writer):
+    """A terminal gives them for bytes that are no text; tokenizers refuse them."""
+    model = writer("llama", "byte_level")
+    said = (Message("system", "\udcff"), Message("user", "a"), Message("assistant", "b\ud83d"))
+    for example in (Example("a\ud83d", completion="b"), Example("a", completion="b", messages=said)):
+        assert model.encode(example).counted_tokens > 0
+        assert "\ufffd" in model.decode(model.encode(example).ids)

@@ -6,7 +6,7 @@ import pytest
 
 from fewtune.data.exchanges import check_exchanges
 from fewtune.data.read import read, read_to_fit
-from fewtune.errors import DataError
+from fewtune.errors import ColumnError, DataError
 
 PROMPTS = [{"prompt": f"say {row}", "completion": f"it is {row}"} for row in range(6)]
 CHATS = [
@@ -130,3 +130,9 @@ def test_pictures_are_said_to_be_left_out(put):
     dataset = read_to_fit(put([{"messages": turns}] * 4))
     assert dataset.examples[0].prompt == "what is it?"
     assert "4 turns have parts that are no text, such as images: not read." in dataset.notes
+
+
+@pytest.mark.parametrize("rows", [[{"text": "a"}] * 4, [{"text": "a", "label": "b"}] * 4])
+def test_a_file_of_another_form_lacks_what_is_to_be_written(put, rows):
+    with pytest.raises(ColumnError, match="No column holds what is to be written: none is called completion, output"):
+        read_to_fit(put(rows), task="generation")

@@ -13,6 +13,7 @@ from typing import Any
 
 from fewtune.data.base import Example, Message
 from fewtune.data.pairs import PAIR
+from fewtune.data.readers.base import sound
 
 FIRST = 0x10F000
 """Of 4,096 characters of the last private plane, which texts do not hold."""
@@ -48,8 +49,19 @@ def meant(character: str, tokenizer: Any) -> str:
     return known[number] if number < len(known) else character
 
 
+def _sound(example: Example) -> Example:
+    """Without halves of characters, which tokenizers refuse: a terminal gives them for bytes that are no text."""
+    whole = example.text + (example.completion or "") + "".join(turn.content for turn in example.messages)
+    if sound(whole) == whole:
+        return example
+    completion = None if example.completion is None else sound(example.completion)
+    turns = tuple(Message(turn.role, sound(turn.content)) for turn in example.messages)
+    return replace(example, text=sound(example.text), completion=completion, messages=turns)
+
+
 def guarded(example: Example, tokenizer: Any) -> Example:
     """The example with the control tokens in its texts hidden."""
+    example = _sound(example)
     texts = [example.text, example.completion or "", *(turn.content for turn in example.messages)]
     if not any(token in text for text in texts for token in control_tokens(tokenizer)):
         return example

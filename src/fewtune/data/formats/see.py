@@ -42,7 +42,7 @@ def see(table: Table, *, text: str | None, label: str | None, task: Task | None,
         if kind is None and whole and task != "classification" and text is None and label is None:
             refuse_odd(records, table)
     if seen is None:
-        return _named(table, text, label) if task == "generation" else None
+        return _named(table, text, label, whole) if task == "generation" else None
     if seen.task == "generation" and task != "generation" and (task is not None or label is not None):
         named = label or seen.completion
         seen = replace(seen, task="classification", label=named, completion=None, conversations=())
@@ -56,9 +56,13 @@ def records_of(table: Table) -> list[Record]:
     return [{n: cell for n, cell in zip(values, row, strict=True) if cell is not None} for row in rows]
 
 
-def _named(table: Table, text: str | None, label: str | None) -> Seen:
+def _named(table: Table, text: str | None, label: str | None, whole: bool) -> Seen:
     """A table whose rows are to be read as prompts and completions; `label` names the column of completions."""
     found = label or next((name for name in COMPLETIONS if name in table.columns and name != text), None)
+    if found is None and whole:
+        listing = f"Name it with --label. Columns: {', '.join(map(repr, list(table.columns)[:20]))}."
+        what = f"No column holds what is to be written: none is called {', '.join(COMPLETIONS)}."
+        raise ColumnError(what, file=table.source, remedy=listing)
     if found is not None and found not in table.columns:
         listing = f"Columns: {', '.join(map(repr, list(table.columns)[:20]))}."
         raise ColumnError(f"There is no column {found!r} for what is to be written.", file=table.source, remedy=listing)
