@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,6 +148,15 @@ class Cells:
         part = self.path.with_suffix(".tmp")
         part.write_text(json.dumps(self.plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(self.path)
+
+
+def peak_mib() -> float:
+    """Largest memory of this process: Linux's own count, since `getrusage` begins with that of the process before."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return round(int(line.split()[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 class Judge:

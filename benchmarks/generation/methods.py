@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from cells import (
     machine,
     material_of,
     now,
+    peak_mib,
     rows_of,
     say,
     skip_without,
@@ -113,10 +113,10 @@ def report(name: str, rate: float | None, options: argparse.Namespace) -> dict[s
     rows = drawn(rows_of(folder, "train"), options.rows, REPORTED_DRAW)
     judge = Judge(rows_of(folder, "test"), rows_of(folder, "train"), prompts=options.prompts)
     material = material_of(rows, opened(), seed=REPORTED_DRAW)
-    before, started, cpu = _peak_mib(), time.perf_counter(), time.process_time()
+    before, started, cpu = peak_mib(), time.perf_counter(), time.process_time()
     writer = fitted_on(method_of(name, options, rate), material)
     spent = {"fit": time.perf_counter() - started, "fit_processor": time.process_time() - cpu}
-    memory = {"peak_memory_mib": _peak_mib(), "memory_before_mib": before}
+    memory = {"peak_memory_mib": peak_mib(), "memory_before_mib": before}
     started, cpu = time.perf_counter(), time.process_time()
     scores = judge.scores(writer)
     spent |= {"score": time.perf_counter() - started, "score_processor": time.process_time() - cpu}
@@ -129,10 +129,6 @@ def report(name: str, rate: float | None, options: argparse.Namespace) -> dict[s
         **scores,
         "forgetting": forgotten(writer),
     }
-
-
-def _peak_mib() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 def in_a_process(name: str, rate: float | None, options: argparse.Namespace) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -43,6 +42,7 @@ from cells import (  # noqa: E402
     fingerprint_of_starter,
     machine,
     now,
+    peak_mib,
     rows_of,
     say,
     skip_without,
@@ -133,20 +133,16 @@ def child(name: str, job: Job, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     module, arguments = SYSTEMS[name]
     system = importlib.import_module(f"systems.{module}")
-    before, watch = _peak_mib(), Stopwatch()
+    before, watch = peak_mib(), Stopwatch()
     tuned, found = system.run(job, watch, **arguments)
     about = {
         "seconds": watch.seconds,
         "processor_seconds": watch.processor,
-        "peak_memory_mib": _peak_mib(),
+        "peak_memory_mib": peak_mib(),
         "memory_after_imports_mib": before,
     }
     loss = judged(tuned, AutoTokenizer.from_pretrained(job.folder), job.validation)
     return found | about | {"validation_loss": round(loss, 5), "threads": torch.get_num_threads()}
-
-
-def _peak_mib() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 def in_a_process(options: argparse.Namespace, name: str, repeat: int) -> dict[str, Any]:

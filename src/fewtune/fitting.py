@@ -300,9 +300,9 @@ def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
     asked = settings.methods or ()
     for recipe in default_rungs(settings.backbones, unlabelled=False, task="generation", asked=asked):
         model = context.language_models[recipe.backbone]
-        # What the recipe states is what is used: the model's own chat template is named in it.
+        # What the recipe states is what is used: the model's own chat template, the rate for its width.
         template = model.settle(None if settings.template == PLAIN else settings.template)
-        found.append(replace(recipe, template=template))
+        found.append(replace(recipe, method=recipe.method.suited(model), template=template))
     found = changed(found, [change_of(said, settings.task) for said in settings.changes])
     if context.dataset.task == "language_modelling":
         found = [recipe for recipe in found if recipe.method.name != "few_shot"]

@@ -155,6 +155,7 @@ def test_a_rate_is_looked_for_on_either_side_until_it_gets_worse(bench, monkeypa
         asked.append(rate)
         return abs(np.log10(rate) - np.log10(1e-2))
 
+    monkeypatch.setattr(methods, "method_of", lambda name, options: LoRAWriter(rate=1e-3))
     monkeypatch.setattr(methods, "loss_at", loss_at)
     assert methods.rate_of("lora", {}, options) == pytest.approx(1e-2)
     assert asked == [1e-3, 3.2e-3, 1e-2, 3.2e-2]

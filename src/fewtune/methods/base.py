@@ -210,6 +210,10 @@ class Method(ABC):
     def warm_to_write(self, language_model: LanguageModel, examples: Sequence[Example]) -> None:  # noqa: B027
         """`warm`, of a method that writes."""
 
+    def suited(self, language_model: LanguageModel) -> Method:
+        """Of a method that writes: with its defaults as they are meant for this model."""
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The hyper-parameters as plain JSON values."""
         return asdict(self)

@@ -78,6 +78,11 @@ class LanguageModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
+    def width(self) -> int:
+        """How many numbers a token's state has."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
     def vocabulary(self) -> int:
         """How many tokens it can write."""
         return int(self.model.get_input_embeddings().weight.shape[0])

@@ -24,6 +24,8 @@ class DoRAWriter(PeftMethod):
     title: ClassVar[str] = "DoRA"
     rung: ClassVar[int] = 3
 
+    width_power: ClassVar[float] = 0.78
+
     rate: float = 3e-3
     rank: int = 8
     """Half of LoRA's."""

@@ -1,4 +1,9 @@
-"""Full tuning: every layer moves; word embeddings and the head stay, since few of their rows are ever seen."""
+"""Full tuning: every layer moves; word embeddings and the head stay, since few of their rows are ever seen.
+
+Of rates from 1e-4 to 3.2e-3 the last had the least loss on the starter (3.54, 2.71, 2.28 and 2.20 nats a token, half a
+decade apart; 200 rows of data-to-text, six epochs; `benchmarks/generation/methods.py`). The default is the one before
+it, which is nearly as good and forgets less. Large models want far smaller ones: the rate falls with the width.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +30,10 @@ class FullWriter(NextTokenMethod):
     title: ClassVar[str] = "Full tuning"
     rung: ClassVar[int] = 5
 
-    rate: float = 1e-4
-    """Ten times less than an adapter's ("LoRA Without Regret", Schulman and others 2025: a ratio of about ten)."""
+    width_power: ClassVar[float] = 1.0
+    """As where sizes are scaled with rates in mind (Yang and others 2022, "Tensor Programs V")."""
+
+    rate: float = 1e-3
 
     def shared(self) -> Hashable:
         """All layers move."""

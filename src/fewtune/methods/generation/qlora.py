@@ -29,7 +29,9 @@ class QLoRAWriter(PeftMethod):
     title: ClassVar[str] = "QLoRA (4 bits)"
     rung: ClassVar[int] = 3
 
-    rate: float = 1e-3
+    width_power: ClassVar[float] = 0.78
+
+    rate: float = 3e-3
     """LoRA's here; the paper's is 2e-4, for models of 7 to 13 billion weights."""
     rank: int = 16
     alpha: int = 32

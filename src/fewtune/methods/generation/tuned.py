@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from fewtune.backbones.language.trunk import Trunk
     from fewtune.backbones.team import Team
 
+DEFAULT_WIDTH = 320
+"""Of the model that default rates were chosen on, the starter. A wider one wants smaller ones."""
 ROWS_TO_SPARE = 200
 """From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
 and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
@@ -50,8 +52,11 @@ and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
 class NextTokenMethod(WritingMethod, TunedMethod):
     """Hyper-parameters of tuning on the next token; subclasses say which weights move."""
 
+    width_power: ClassVar[float] = 0.0
+    """How the default rate falls with a model's width: as (320 / width) to this power."""
+
     rate: float = 2e-5
-    """Peak rate."""
+    """Peak rate; the default is that of a model 320 wide."""
     weight_decay: float = 0.01
     batch_size: int = 8
     """Rows a step. Small, since on little data the number of steps counts."""
@@ -78,6 +83,11 @@ class NextTokenMethod(WritingMethod, TunedMethod):
     def called(self) -> str:
         """With its epochs: the study tries several."""
         return f"{self.title}, {self.epochs:g} epoch{'' if self.epochs == 1 else 's'}"
+
+    def suited(self, language_model: LanguageModel) -> NextTokenMethod:
+        """With the rate of a model so wide; one narrower than the starter gets the starter's."""
+        share = min(1.0, DEFAULT_WIDTH / language_model.width) ** self.width_power
+        return self if share == 1 else replace(self, rate=float(f"{self.rate * share:.2g}"))
 
     @abstractmethod
     def moving(self, language_model: LanguageModel, seed: int) -> Moving:
