@@ -30,7 +30,9 @@ def room(members: Sequence[Member]) -> int:
     """How many of `members` fit side by side, at least 1."""
     first = members[0].attempt
     encoder = first.method.backbone(first.material)
-    needed = max(need(member.attempt.method, member.attempt.material) for member in members)
+    # Their rows are folds of the same: one of each method stands for all, as rows to write are tokenised for it.
+    kinds = {member.attempt.method: member.attempt for member in members}
+    needed = max(need(attempt.method, attempt.material) for attempt in kinds.values())
     return max(1, int(SHARE * free(encoder.device) / needed))
 
 
