@@ -1,14 +1,12 @@
 """How likely each of given answers is after a prompt: choosing a label with a model that writes.
 
-A prompt is read once; its cache is shared by every choice.
+A prompt is read once; its cache is shared by all choices, which are read in one pass (`decoding/behind.py`).
 
 Legend: N prompts, C choices, B rows of a batch, T tokens, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewtune.backbones.batches import by_length, pad_tokens
+from fewtune.backbones.decoding import behind
 from fewtune.backbones.decoding.write import TOKENS_AT_ONCE, padded_left
 from fewtune.backbones.language.encode import Encoded
 from fewtune.backbones.language.model import LanguageModel
@@ -99,29 +98,9 @@ def _batch(prompts: Sequence[Encoded], answers: Sequence[Sequence[int]], model: 
 
 
 def _causal(prompts: Sequence[Encoded], answers: Sequence[Sequence[int]], model: LanguageModel) -> Any:
-    """[B] of each answer: the prompts are read once, then each answer behind their cache, which is cropped again."""
+    """[B] of each answer: the prompts are read once, then the answers behind their cache."""
     ids_BT, mask_BT = padded_left([prompt.ids for prompt in prompts], model.pad_id, model.device)
-    takes = inspect.signature(model.model.forward).parameters
-    last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-    read = model.model(
-        input_ids=ids_BT, attention_mask=mask_BT, use_cache=True, **_positions(mask_BT, 0, takes), **last
-    )
-    first_BV = torch.log_softmax(read.logits[:, -1].float(), dim=-1)
-    cache, length = read.past_key_values, ids_BT.shape[1]
-    for answer in answers:
-        total_B = first_BV[:, answer[0]].clone()
-        if len(answer) > 1:
-            own = cache if _can_crop(cache) else copy.deepcopy(cache)
-            part_BT = torch.tensor([answer[:-1]], device=ids_BT.device).expand(len(prompts), -1)
-            whole_BT = torch.cat([mask_BT, torch.ones_like(part_BT)], dim=1)
-            going_on = _positions(whole_BT, length, takes)
-            out = model.model(
-                input_ids=part_BT, attention_mask=whole_BT, past_key_values=own, use_cache=True, **going_on
-            )
-            total_B = total_B + _picked(out.logits, answer[1:])
-            if own is cache:
-                cache.crop(1 - len(answer))
-        yield total_B
+    return behind.likelihoods(model, behind.read(model, ids_BT, mask_BT), answers)
 
 
 def _seq2seq(prompts: Sequence[Encoded], answers: Sequence[Sequence[int]], model: LanguageModel) -> Any:
@@ -141,14 +120,3 @@ def _picked(logits_BTV: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
     wanted_T = torch.tensor(ids, device=logits_BTV.device)
     logs_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
     return logs_BTV.gather(2, wanted_T.view(1, -1, 1).expand(len(logits_BTV), -1, 1)).sum(dim=(1, 2))
-
-
-def _positions(mask_BT: torch.Tensor, start: int, takes: Any) -> dict[str, torch.Tensor]:
-    """Numbers of the tokens from `start` on, padding not counted; nothing for models that number by themselves."""
-    if "position_ids" not in takes:
-        return {}
-    return {"position_ids": (mask_BT.cumsum(dim=1) - 1).clamp_min(0)[:, start:]}
-
-
-def _can_crop(cache: Any) -> bool:
-    return hasattr(cache, "crop") and bool(getattr(cache, "is_croppable", True))
