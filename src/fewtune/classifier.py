@@ -25,7 +25,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     backbone : str, path or list of them, smallest first
-        `default` (all-MiniLM-L6-v2, embedded), a Hugging Face folder, or a Hub name.
+        `default` (all-MiniLM-L6-v2, embedded), `starter`, a Hugging Face folder, or a Hub name: of an encoder, or of a
+        model that writes, which is then asked for the label (docs/labels-by-prompt.md).
     methods : list of method names, or None
         Which rungs to climb; None for every one that applies. `majority` and `probe` are always judged.
     budget : str, seconds or None
@@ -36,6 +37,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Judge on exactly these; see `fewtune.splitting`.
     template : Template, name of a layout, path, or None
         How a text is put to the backbone; see `fewtune.data.templates`.
+    words : dict, path, list of `"class=words"`, or None
+        What each class is called where its name is read; its own name, in words, when not given.
     executor : str
         Who carries out the runs: `auto`, `serial`, `forked`, `stacked` or `ray`. How long a fit takes depends on it,
         what is fitted does not.
@@ -75,6 +78,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         repeats: int | None = None,
         splits: Any = None,
         template: Any = None,
+        words: Any = None,
         executor: str = "auto",
         ray_address: str | None = None,
         abstain: float = 0.9,
@@ -89,6 +93,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.repeats = repeats
         self.splits = splits
         self.template = template
+        self.words = words
         self.executor = executor
         self.ray_address = ray_address
         self.abstain = abstain
@@ -148,7 +153,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             folds=self.folds,
             repeats=self.repeats,
             splits=self.splits,
-            template=template_of(self.template),
+            template=template_of(self.template, words=self.words),
             executor=self.executor,
             ray_address=self.ray_address,
             abstain=self.abstain,

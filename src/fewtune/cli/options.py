@@ -32,7 +32,14 @@ Backbone = Annotated[str, typer.Option(help="Encoder folder or Hub name.")]
 Template = Annotated[
     str | None, typer.Option(help="JSON file of a template, or a layout: plain, instruction, alpaca, chatml, chat.")
 ]
-Words = Annotated[Path | None, typer.Option(help="JSON or CSV file: what each class is called in words.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--words",
+        "--verbaliser",
+        help="What classes are called: a JSON or CSV file of class and words, or CLASS=WORDS; may be repeated.",
+    ),
+]
 
 Replay = Annotated[
     list[str] | None,

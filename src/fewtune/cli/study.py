@@ -59,7 +59,7 @@ def formats(
     """
     from fewtune.cli.screen import screen
     from fewtune.data.templates.make import template_of
-    from fewtune.data.templates.words import read_words
+    from fewtune.data.templates.words import given_words
     from fewtune.study.formats import ASKED
     from fewtune.study.settings import Settings
     from fewtune.studying import study_formats
@@ -72,7 +72,7 @@ def formats(
             dataset,
             settings,
             instruction=instruction or ASKED,
-            words=None if words is None else read_words(words),
+            words=given_words(words) or None,
             more=[(path.stem, template_of(path)) for path in template or []],
             progress=drawn,
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fewtune.data.base import Example, Message
 from fewtune.data.templates import NAMES, PLAIN, Template, read_words
-from fewtune.data.templates.words import check_words
+from fewtune.data.templates.words import check_words, given_words
 from fewtune.errors import DataError, UsageError
 
 ASKED = "Name the kind of complaint."
@@ -153,3 +153,26 @@ def test_words_of_a_class_that_is_not_there():
     check_words({"a": "x"}, ("a", "b"))
     with pytest.raises(UsageError, match="'c'"):
         check_words({"c": "x"}, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        (None, {}),
+        ({"a": "red"}, {"a": "red"}),
+        ("a=the red one", {"a": "the red one"}),
+        (["a = red", "b=1 = 2"], {"a": "red", "b": "1 = 2"}),
+        (["FILE", "a=blue"], {"a": "blue", "b": "green"}),
+    ],
+)
+def test_words_are_taken_as_a_mapping_a_file_or_one_by_one(told, found, tmp_path):
+    path = tmp_path / "words=all.json"
+    path.write_text('{"a": "red", "b": "green"}', encoding="utf-8")
+    asked = [str(path) if one == "FILE" else one for one in told] if isinstance(told, list) else told
+    assert given_words(asked) == found
+
+
+@pytest.mark.parametrize("told", ["=red", "a=", " = "])
+def test_words_without_a_class_or_a_class_without_words(told):
+    with pytest.raises(UsageError, match="lacks the class or its words"):
+        given_words(told)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.data.templates.registry import NAMES
-from fewtune.data.templates.words import read_words
+from fewtune.data.templates.words import GivenWords, given_words
 from fewtune.errors import UnreadableFile, UsageError
 
 
 def template_of(
-    given: str | Path | Template | None = None, *, prefix: str | None = None, words: str | Path | None = None
+    given: str | Path | Template | None = None, *, prefix: str | None = None, words: GivenWords = None
 ) -> Template:
     """The plain template, changed as asked.
 
@@ -21,7 +21,7 @@ def template_of(
     ----------
     given : a template, the name of a layout, or a JSON file as `Template.to_json` has it.
     prefix : put before each text.
-    words : file of class and words (`read_words`).
+    words : what classes are called, as `given_words` takes it.
 
     Raises
     ------
@@ -30,7 +30,8 @@ def template_of(
     made = given if isinstance(given, Template) else PLAIN if given is None else _named(str(given))
     if prefix is not None:
         made = replace(made, prefix=prefix)
-    return made if words is None else made.with_words({**dict(made.words), **read_words(words)})
+    found = given_words(words)
+    return made.with_words({**dict(made.words), **found}) if found else made
 
 
 def _named(given: str) -> Template:

@@ -10,6 +10,7 @@ from pathlib import Path
 from fewtune.data.readers.encoding import decode, read_bytes
 from fewtune.errors import ColumnError, UnreadableFile, UsageError
 
+GivenWords = Mapping[str, str] | str | Path | Sequence[str | Path] | None
 SHAPE = 'Give {"class": "its words", …} as JSON, or a CSV file with two columns, class and words.'
 
 
@@ -39,6 +40,28 @@ def read_words(path: str | Path) -> dict[str, str]:
         raise ColumnError(f"{len(table.columns)} columns where two should be.", file=path, remedy=SHAPE)
     names, words = table.columns.values()
     return {name.strip(): said.strip() for name, said in zip(names, words, strict=True) if name and said}
+
+
+def given_words(given: GivenWords) -> dict[str, str]:
+    """Class → words from whatever a person gives: a mapping, a file, `CLASS=WORDS`, or several of the last two.
+
+    Raises
+    ------
+    UnreadableFile, ColumnError : as `read_words`.
+    UsageError : a class or its words left empty.
+    """
+    if given is None or isinstance(given, Mapping):
+        return {str(name): str(said) for name, said in (given or {}).items()}
+    found: dict[str, str] = {}
+    for one in [given] if isinstance(given, str | Path) else given:
+        name, equals, said = str(one).partition("=")
+        if not equals or Path(one).is_file():
+            found |= read_words(one)
+            continue
+        if not name.strip() or not said.strip():
+            raise UsageError(f"--words {str(one)!r} lacks the class or its words. Write it like refund='money back'.")
+        found[name.strip()] = said.strip()
+    return found
 
 
 def _of_json(text: str, path: Path) -> dict[str, str]:

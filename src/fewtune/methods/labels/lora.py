@@ -35,7 +35,9 @@ class LabelLoRA(LabelMethod, LoRAWriter):
     rung: ClassVar[int] = 5
     task: ClassVar[Task] = "classification"
 
-    least_steps: int = 40
+    rate: float = 2e-3
+    least_steps: int = 60
+    """Fewest steps: with fewer, a small model learns which words are labels and not yet when."""
 
     def stack_key(self) -> Hashable:
         """None: runs go one by one."""
