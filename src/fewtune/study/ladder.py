@@ -14,8 +14,7 @@ import numpy as np
 
 from fewtune.data.base import Task
 from fewtune.errors import BackboneDamaged, OutOfMemory, TrainingDiverged
-from fewtune.methods.base import TunedMethod
-from fewtune.methods.base import Method
+from fewtune.methods.base import Method, TunedMethod
 from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
@@ -190,8 +189,8 @@ def _no_number(evaluator: Evaluator, recipe: Recipe) -> Rung:
     if isinstance(recipe.method, TunedMethod):
         return Rung(recipe, reason="its loss on held-out rows is no finite number; lower its rate")
     raise BackboneDamaged(
-        f"{recipe.backbone} gives a loss that is no finite number before anything is tuned: its weights are damaged, or "
-        "too large for half precision. Download it again, or set FEWTUNE_PRECISION=float32."
+        f"{recipe.backbone} gives a loss that is no finite number before anything is tuned: its weights are damaged, "
+        "or too large for half precision. Download it again, or set FEWTUNE_PRECISION=float32."
     )
 
 

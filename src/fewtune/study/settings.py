@@ -74,8 +74,8 @@ class Settings:
         """What is for large models is for those that write."""
         if self.task == "classification" and (self.processes or self.thrift.asked):
             raise UsageError(
-                "--processes, --micro-batch and --gradient-checkpointing are for models that write, which may be large. "
-                "Encoders are small: leave them out."
+                "--processes, --micro-batch and --gradient-checkpointing are for models that write, which may be "
+                "large. Encoders are small: leave them out."
             )
         if self.processes and self.executor != AUTO:
             raise UsageError("With --processes one run is worked on at a time, by all of them: leave out --executor.")

@@ -88,7 +88,7 @@ def put(tensor: torch.Tensor, value: torch.Tensor | None, team: Team) -> None:
 
 
 def turns(parts: Sequence[T], team: Team) -> Iterator[tuple[T, bool]]:
-    """The parts of this process, and whether each counts: all take equally many turns, since weights are lent in step."""
+    """The parts of this process, and whether each counts: all take as many turns, since weights are lent in step."""
     for start in range(0, len(parts), team.size):
         place = start + team.rank
         yield parts[min(place, len(parts) - 1)], place < len(parts)
