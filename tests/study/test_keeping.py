@@ -70,6 +70,8 @@ def test_scores_are_against_the_first_stage():
     scores = preference_scores(tuned, first)
     assert scores["accuracy"]["low"] < scores["accuracy"]["mean"] < scores["accuracy"]["high"]
     assert {"reward_accuracy", "margin"} <= set(scores)
+    margin = preference_scores(first, tuned)["margin"]
+    assert margin["low"] < margin["mean"] < margin["high"] < 0
     assert "margin" not in preference_scores(first, first)
     dearer = costs_against(tuned, first)
     assert dearer.verdict == "worse"

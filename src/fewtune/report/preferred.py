@@ -104,7 +104,8 @@ def preference_scores(oof: OutOfFold, first: OutOfFold, *, draws: int = LADDER_D
     if gained_N.any():
         wins = [moved_right(gained_B, np.zeros_like(gained_B)) for gained_B in gained]
         scores.append(mean_of("reward_accuracy", row_means(wins, oof.held_out, rows)[tested]))
-        scores.append(RowStatistics("margin", np.stack([gained_N, np.ones_like(gained_N)], axis=1), ratio))
+        stats_NF = np.stack([gained_N, np.ones_like(gained_N)], axis=1)
+        scores.append(RowStatistics("margin", stats_NF, ratio, bounds=(-np.inf, np.inf)))
     found = corpus_intervals(scores, plan)
     return {name: interval_json(found[name]) for name in (score.name for score in scores)} | _costs(oof, draws, stretch)
 
