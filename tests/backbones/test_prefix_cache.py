@@ -323,9 +323,9 @@ def test_the_same_fit_with_a_cold_a_warm_and_a_half_warm_cache(tiny_folders, tmp
     toys = toy_dataset(8)
 
     def result():
-        settings = Settings(
-            backbones=(str(tiny_folders("bert")),), methods=("top_layers",), folds=2, repeats=1, budget=None
-        )
+        short = ("top_layers.least_steps=4", "top_layers.epochs=0.1")
+        about = {"methods": ("top_layers",), "changes": short, "folds": 2, "repeats": 1, "budget": None}
+        settings = Settings(backbones=(str(tiny_folders("bert")),), **about)
         return without_times(fit(toys, settings).result)
 
     cold, warm = result(), result()

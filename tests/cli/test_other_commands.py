@@ -189,7 +189,8 @@ def test_import_and_help_load_no_heavy_library(code):
 def tuned(toys_csv, tiny_folders):
     """A fit of three rungs of three runs each; the last is tuned in steps."""
     options = ["--backbone", tiny_folders("bert"), "--method", "top_layers", "--folds", 3, "--repeats", 1]
-    return ["fit", toys_csv, *options, "--budget", "none", "--json"]
+    short = ["--set", "top_layers.least_steps=4", "--set", "top_layers.epochs=0.1"]
+    return ["fit", toys_csv, *options, *short, "--budget", "none", "--json"]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ LIBRARIES = (
     "transformers.models.auto.tokenization_auto",
     "transformers.models.bert.modeling_bert",
     "transformers.models.gpt2.modeling_gpt2",
+    "transformers.models.llama.modeling_llama",
 )
 
 
@@ -128,6 +129,7 @@ def carry_out(name: str, words: list[str]) -> int | str | None:
         sys.argv = ["fewtune", *words]
         run()
         return 0
+    assert words[0] in ("-c", "-"), f"python {words[0]} is not carried out here"
     code = words[1] if words[0] == "-c" else sys.stdin.read()
     sys.argv = [words[0]]
     sys.path[0] = ""
