@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 
 import pytest
 
@@ -152,13 +153,14 @@ def test_what_cannot_be_learned_is_said_plainly_and_the_first_stage_kept(first, 
     assert "report.html" in answer.out
 
 
-def test_the_same_command_goes_on_and_computes_nothing_again(first, preferred, monkeypatch):
+def test_the_same_command_goes_on_and_computes_nothing_again(first, preferred, tmp_path, monkeypatch):
     import fewtune.tune.loop as loop
 
     runs, train = [], loop.train
     monkeypatch.setattr(loop, "train", lambda *args, **more: runs.append(1) or train(*args, **more))
     rows = preferred.parent / "rows.jsonl"
-    called(first, rows, *QUICK, "--out", preferred, *LIMITS)
+    again = shutil.copytree(preferred, tmp_path / "again")
+    called(first, rows, *QUICK, "--out", again, *LIMITS)
     assert len(runs) == 1  # the model that is kept, fitted on all rows
 
 
