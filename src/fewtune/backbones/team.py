@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -37,6 +37,8 @@ class Team:
     rank: int
     size: int
     mesh: DeviceMesh
+    under_way: list[str] = field(default_factory=list)
+    """What this process is in the midst of with the others; whoever leaves then is waited for in vain."""
 
     @property
     def leads(self) -> bool:
@@ -130,11 +132,14 @@ def _take_gpu(place: int, here: int) -> None:
     torch.cuda.set_device(place)
 
 
-def leave() -> None:
-    """Part from the others."""
+def leave(*, at_once: bool = False) -> None:
+    """Part from the others; `at_once` without waiting for what GPUs are in the midst of."""
     global _team
     if _team is not None:
+        waits = at_once and _team.device.type == "cuda"
         _team = None
+        if waits:
+            return
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
 

@@ -25,10 +25,8 @@ def begin() -> None:
         return
     if sys.argv[1:2] != [COMMANDS[0]]:
         raise UsageError("torchrun starts several processes, and only `fewtune fit` works in several. Leave it out.")
-    from fewtune.tune.executors.followers import gather, serve
+    from fewtune.tune.executors.followers import gather
 
-    if os.environ["RANK"] != "0":
-        sys.exit(serve())
     gather(None)
 
 

@@ -128,6 +128,24 @@ def test_an_interrupted_run_goes_on_with_the_same_losses(one, folders, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_tick_raises_leaves_the_others_listening(one, folders):
+    about = context(folders["llama"], one)
+    with pytest.raises(Killed):
+        only(ShardedExecutor(one), run_of(LoRAWriter(**SHORT), folders["llama"]), about, tick=killed_after(2))
+    assert not one.under_way
+
+
+def test_an_error_nobody_foresaw_does_not(one, folders, monkeypatch):
+    def broken(*_, **__):
+        raise AssertionError("a mistake of ours")
+
+    monkeypatch.setattr(sharded.runs, "carry_out", broken)
+    with pytest.raises(AssertionError):
+        only(ShardedExecutor(one), run_of(LoRAWriter(**SHORT), folders["llama"]), context(folders["llama"], one))
+    assert one.under_way == ["carry_out"], "they are not told to end: they could not hear"
+    one.under_way.clear()
+
+
 def killed_after(steps):
     left = iter(range(steps - 1))
 
@@ -179,6 +197,7 @@ def test_memory_that_runs_out_in_step_is_said_and_not_tried_again(one, folders, 
     monkeypatch.setattr(Whole, "costs", full)
     with pytest.raises(OutOfMemory, match="--micro-batch"):
         only(ShardedExecutor(one), run_of(LoRAWriter(**SHORT), folders["llama"]), context(folders["llama"], one))
+    one.under_way.clear()
 
 
 def test_what_several_processes_cannot_do_is_said(one, folders, tiny_encoder):

@@ -34,12 +34,22 @@ def gather(processes: int | None) -> Team | None:
     UsageError : the team is there, and of another size; or there is no GPU for each.
     TeamLost : a process ended as it began.
     """
-    there = team() or (join() if called() else None)
+    there = team() or _called()
     if there is not None:
         if processes not in (None, there.size):
             raise UsageError(f"There are {there.size} processes: leave out --processes {processes}.")
         return there
     return None if processes is None or processes < 2 else _start(processes)
+
+
+def _called() -> Team | None:
+    """The team torchrun called this process into, where it leads; where it does not, it follows, and ends here."""
+    if not called():
+        return None
+    if os.environ["RANK"] != "0":
+        sys.exit(serve())
+    atexit.register(part)
+    return join()
 
 
 def _start(count: int) -> Team:
@@ -86,18 +96,21 @@ def _check_alive() -> None:
 
 
 def part(code: int = 0) -> None:
-    """Tell the others that all is done, or that it failed, and wait for those that were started here."""
+    """Tell the others that all is done, or how it failed, and wait for those that were started here.
+
+    Others that are in the midst of something cannot hear: those started here are ended, torchrun ends its own.
+    """
     there = team()
-    if there is not None and there.leads:
+    heard = there is not None and there.leads and not there.under_way
+    if there is not None and heard:
         with contextlib.suppress(TeamLost, RuntimeError):
             there.tell(("end", code))
-    elif there is None:
-        for process in _started:
-            process.terminate()
     for process in _started:
+        if not heard:
+            process.terminate()
         process.wait()
     _started.clear()
-    leave()
+    leave(at_once=not heard)
 
 
 def serve() -> int:

@@ -29,6 +29,14 @@ class Stopped(Exception):
     """The one that leads stopped a run that others were at."""
 
 
+class Agreed(Exception):
+    """What a tick raised here, once the others know of it."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 @dataclass
 class Work:
     """What a process of the team has at hand."""
@@ -103,8 +111,23 @@ class Lead:
     def do(self, order: tuple[Any, ...], tick: Tick | None = None) -> Any:
         """Say it, and do it with the others."""
         self.team.tell(order)
-        with _told():
-            return self.work.do(order, in_step(self.team, tick))
+        self.team.under_way.append(str(order[0]))
+        agreed = False  # whether the others know that it is over
+        try:
+            with _told():
+                found = self.work.do(order, in_step(self.team, tick))
+            agreed = True
+        except (TeamLost, OutOfMemory):
+            raise
+        except (FewtuneError, Agreed) as error:
+            agreed = True
+            if isinstance(error, Agreed):
+                raise error.reason from None
+            raise
+        finally:
+            if agreed:
+                self.team.under_way.clear()
+        return found
 
 
 class LedWriter(ModelWriter):
@@ -176,7 +199,7 @@ def in_step(team: Team, tick: Tick | None) -> Tick:
             except BaseException as raised:  # the budget, or the person: the others must hear of it first
                 error = raised
         if team.agree(error is not None):
-            raise error or Stopped
+            raise Stopped if error is None else Agreed(error)
 
     return ticked
 
