@@ -216,3 +216,11 @@ def test_the_estimator_takes_words_and_saves(writer, tmp_path):
     np.testing.assert_allclose(
         load(tmp_path / "model").predict_proba(["red"])[0], classifier.predict_proba(["red"])[0], atol=1e-5
     )
+
+
+def test_ray_says_that_it_carries_no_model_that_writes(tiny_writer):
+    from fewtune.tune.executors.ray_worker import Parcel
+    from fewtune.tune.run import Context
+
+    with pytest.raises(UsageError, match="--executor ray carries no model that writes"):
+        Parcel.of(Context(toy_dataset(2), {}, language_models={"starter": tiny_writer}))

@@ -48,7 +48,8 @@ Test = Annotated[
     typer.Option(help="Labelled file, read once, at the very end; of several tasks one each, in their order."),
 ]
 Backbones = Annotated[
-    list[str] | None, typer.Option(help="Model folder or Hub name; several are rungs, smallest first.")
+    list[str] | None,
+    typer.Option(help="Model folder or Hub name, default or starter; several are rungs, smallest first."),
 ]
 Methods = Annotated[
     list[str] | None,

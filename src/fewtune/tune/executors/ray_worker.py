@@ -51,7 +51,10 @@ class Parcel:
 
     @classmethod
     def of(cls, context: Context) -> Parcel:
-        """Pack a context."""
+        """Pack a context. Raises UsageError for one with models that write, which do not travel yet."""
+        if context.language_models:
+            known = "serial, forked or stacked"
+            raise UsageError(f"--executor ray carries no model that writes to other processes yet. Take {known}.")
         versions = arithmetic()
         backbones = {key: Backbone(e.name, e.folder.absolute(), e.fingerprint) for key, e in context.encoders.items()}
         groups = None if context.groups is None else tuple(map(int, context.groups))
