@@ -25,7 +25,7 @@ from fewtune.backbones.team import Team
 from fewtune.data.templates.base import Template
 from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights, UsageError
 
-STARTER = "default"
+DEFAULT, STARTER = "default", "starter"
 STARTER_PACKAGE = "fewtune_starter"
 UNSTATED = 1024
 """Context of a model that states none, as T5."""
@@ -46,7 +46,7 @@ def load_language_model(
 
     Parameters
     ----------
-    name : `default` (the starter, from the package fewtune-starter), a Hugging Face folder, a Hub name, a PEFT adapter
+    name : `default` or `starter` (from the package fewtune-starter), a Hugging Face folder, a Hub name, a PEFT adapter
         folder, or the folder of a fit (`model/` in it is found).
     precision : of the weights; None: what this machine is fast in (`backbones/precision.py`). Weights that will be
         trained whole are better opened in `float32`.
@@ -85,7 +85,7 @@ def load_language_model(
 
 
 def _find(name: str) -> Path:
-    if name != STARTER:
+    if name not in (DEFAULT, STARTER):
         return locate(name)
     spec = importlib.util.find_spec(STARTER_PACKAGE)
     if spec is None:
