@@ -66,6 +66,15 @@ def test_a_stage_is_marked_where_it_was_tuned_and_told_where_it_was_not():
     assert "no weights changed" in render(result())
 
 
+def test_a_value_without_a_range_is_shown():
+    found = result()
+    found["table"][0]["cells"] = {"second": {"bits_per_byte": {"mean": 2.0, "low": None, "high": None}}}
+    found["transfer"]["backward"] = {"mean": -0.1, "low": None, "high": None}
+    assert stages.table(found)["rows"][0]["cells"][1][1]["bits"] == ("2.000", "–")
+    assert stages.moved(found)["numbers"][0]["value"] == ("−0.100", "one prompt gives no range")
+    render(found)
+
+
 def test_the_terminal_says_the_same():
     from rich.console import Console
 

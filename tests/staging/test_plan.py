@@ -50,6 +50,16 @@ def test_a_test_file_spares_the_rows_and_loses_those_that_are_learnt():
         sides(plan(Stage("first", first, first), Stage("second", rows(20, "b"))))
 
 
+def test_one_prompt_of_many_rows_is_not_all_that_is_examined():
+    many = tuple(Example("bye", id=str(row), row=row, completion=f"bye {row}") for row in range(100, 120))
+    first = Dataset((*rows(40, "a").examples, *many), task="generation")
+    (one, _) = sides(plan(Stage("first", first), Stage("second", rows(20, "b"))))
+    assert len({example.prompt for example in one.held_out}) == len(one.held_out) == 12
+    lone = Dataset((*many, Example("hello", id="1", row=1, completion="hello")), task="generation")
+    (one, _) = sides(plan(Stage("first", lone), Stage("second", rows(20, "b"))))
+    assert {example.prompt for example in one.train} == {"bye"}
+
+
 def test_same_seed_same_sides():
     stages = [Stage("first", rows(30, "a")), Stage("second", rows(30, "b"))]
     one, again, other = (sides(plan(*stages, seed=seed)) for seed in (1, 1, 2))

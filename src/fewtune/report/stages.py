@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from fewtune.metrics.forgetting import measure_forgetting
@@ -66,8 +67,10 @@ def build_stages(
             for name, count in columns.items()
         ],
         "stages": about,
-        "table": [{"after": after, "cells": row["scores"]} for after, row in zip([BEFORE, *names], rows, strict=True)],
-        "transfer": {**usual.to_json(), "formula": FORMULA},
+        "table": [
+            {"after": after, "cells": _finite(row["scores"])} for after, row in zip([BEFORE, *names], rows, strict=True)
+        ],
+        "transfer": {**_finite(usual.to_json()), "formula": FORMULA},
         "changes": changes,
         "winner": last["winner"],
         "ladder": [],
@@ -86,11 +89,21 @@ def _change(
     del found["hardest_hit"]
     start = "before any stage" if since == 0 else "after its own stage"
     mean, low, high = (found["difference"][key] for key in ("mean", "low", "high"))
+    between = f"{low:+.3f} to {high:+.3f}" if isfinite(low) and isfinite(high) else "one prompt gives no range"
     found["sentence"] = (
         f"{name}: from {found['before']['mean']:.3f} bits per byte {start} to {found['after']['mean']:.3f} at the end "
-        f"({mean:+.3f}, {low:+.3f} to {high:+.3f}): {_WORDS[found['verdict']]}."
+        f"({mean:+.3f}, {between}): {_WORDS[found['verdict']]}."
     )
-    return {**found, "since": since}
+    return {**_finite(found), "since": since}
+
+
+def _finite(plain: Any) -> Any:
+    """The same with null for what is not finite, which JSON cannot hold: a range that one prompt alone cannot give."""
+    if isinstance(plain, dict):
+        return {key: _finite(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_finite(value) for value in plain]
+    return None if isinstance(plain, float) and not isfinite(plain) else plain
 
 
 _WORDS = {"forgotten": "forgotten", "gained": "gained", "kept": "no change that can be told from chance"}
@@ -108,8 +121,10 @@ def _sentence(result: dict[str, Any], names: Sequence[str]) -> str:
         parts.append(f"{'and ' if lost else 'later stages made the model '}better at {', '.join(gained)}")
     if not lost and not gained:
         parts.append("nothing earlier was forgotten that these rows can show")
-    idle = [entry["name"] for entry in result["stages"] if not entry["tuned"]]
+    idle = [entry["name"] for entry in result["stages"] if not entry["tuned"] and entry["judged"]]
     still = f" {', '.join(idle)} changed no weights: asking was as good as tuning." if idle else ""
+    late = [entry["name"] for entry in result["stages"] if not entry["judged"]]
+    still += f" {', '.join(late)} changed no weights: no tuned model was judged." if late else ""
     return f"{parts[0]}, {' '.join(parts[1:])}.{still}{_of_beside(result)}"
 
 
@@ -124,6 +139,8 @@ def _advice(result: dict[str, Any], names: Sequence[str]) -> list[dict[str, str]
     lost = [name for name in names[:-1] if by_name[name]["verdict"] == "forgotten"]
     general = [name for name, one in by_name.items() if name not in names and one["verdict"] == "forgotten"]
     steps = []
+    if any(not entry["judged"] for entry in result["stages"]):
+        steps.append({"do": "Give more time with --budget.", "why": "In some stages no tuned model was judged."})
     if lost and "earlier" not in result["plan"]["replay"]:
         steps.append(
             {

@@ -22,6 +22,7 @@ from fewtune.errors import StoreError, UsageError
 from fewtune.fitting import fit
 from fewtune.report.html import write_report
 from fewtune.report.stages import build_stages
+from fewtune.report.written import PROMPTED
 from fewtune.staging.plan import EARLIER, Plan, Stage
 from fewtune.staging.scored import Column, examined, likelihoods
 from fewtune.staging.sides import Side, sides
@@ -231,6 +232,7 @@ def _about(plan: Plan, number: int, side: Side) -> dict[str, Any]:
         "folder": folder.name,
         "title": result["winner"]["title"],
         "recipe": result["winner"]["recipe"],
+        "judged": any(rung["status"] == "judged" and rung["name"] not in PROMPTED for rung in result["ladder"]),
         "verdict": result["verdict"]["sentence"],
         "replay": result.get("replay"),
         "seconds": result["seconds"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,9 +11,11 @@ import numpy as np
 from fewtune.data.base import Dataset, Example
 from fewtune.data.exchanges import groups_to_write
 from fewtune.data.mixing import said
-from fewtune.data.splits import holdout
 from fewtune.errors import TaskError
 from fewtune.staging.plan import Plan
+
+SHARES = 4
+"""A group is small where so many of its size make up what is set aside."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,31 @@ def _own(plan: Plan, place: int, aside: list[set[int]]) -> set[int]:
 
 def _set_aside(plan: Plan) -> list[set[int]]:
     """[T] the rows of each stage that no stage learns."""
-    where = [(place, row) for place, stage in enumerate(plan.stages) for row in range(len(stage.train))]
     groups = groups_to_write(Dataset(tuple(_apart(plan)), task="generation"))
-    drawn = [number for number, (place, _) in enumerate(where) if plan.stages[place].test is None]
-    held_groups: set[int] = set()
-    if drawn:
-        labels, own = [where[number][0] for number in drawn], [groups[number] for number in drawn]
-        held = holdout(labels, own, share=plan.test_share, seed=plan.seed).test
-        held_groups = {own[number] for number in held}
-    found: list[set[int]] = [set() for _ in plan.stages]
-    for number in np.flatnonzero(np.isin(groups, sorted(held_groups))):
-        place, row = where[number]
-        found[place].add(row)
+    starts = np.cumsum([0, *(len(stage.train) for stage in plan.stages)]).tolist()
+    of_stage = [groups[start:end] for start, end in itertools.pairwise(starts)]
+    held: set[int] = set()
+    for place, (stage, own) in enumerate(zip(plan.stages, of_stage, strict=True)):
+        if stage.test is None:
+            held |= _drawn(Counter(own), held, plan.test_share, np.random.default_rng([plan.seed, place]))
+    return [{row for row, group in enumerate(own) if group in held} for own in of_stage]
+
+
+def _drawn(sizes: Counter[int], held: set[int], share: float, rng: np.random.Generator) -> set[int]:
+    """Groups of a stage to set aside, beside those `held` already: small ones first, since many tell more than a few.
+
+    One group at least is left to be learnt.
+    """
+    wanted = max(1, round(share * sizes.total()))
+    got = sum(sizes[group] for group in held if group in sizes)
+    order = [group for group in rng.permutation(sorted(sizes)).tolist() if group not in held]
+    order.sort(key=lambda group: sizes[group] > max(1, wanted // SHARES))
+    found: set[int] = set()
+    for group in order[:-1]:
+        if got >= wanted or (got and got + sizes[group] > 2 * wanted):
+            break
+        found.add(group)
+        got += sizes[group]
     return found
 
 

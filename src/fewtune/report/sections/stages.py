@@ -8,7 +8,7 @@ from typing import Any
 from fewtune.report.sections.base import Result, Section, items, part
 from fewtune.report.sections.beside import KINDS
 from fewtune.report.sections.written import measured, title_of
-from fewtune.report.words import DASH, Range, clip, count, duration
+from fewtune.report.words import DASH, Range, clip, count, duration, finite
 
 ALSO = ("bleu", "chrf", "rouge_l", "exact_match")
 """Beside bits per byte, one score of what was written: the first of these that there is."""
@@ -53,26 +53,33 @@ def table(result: Result) -> Section:
 def _cell(scores: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
     also = next((name for name in ALSO if scores.get(name)), None)
     return {
-        "bits": measured("bits_per_byte", scores.get("bits_per_byte")),
+        "bits": _bits(scores),
         "also": None if also is None else (title_of(also), measured(also, scores[also])[0]),
         "own": own,
     }
+
+
+def _bits(scores: Mapping[str, Any]) -> tuple[str, str]:
+    """Bits per byte and its range; one prompt alone gives a value and no range."""
+    mean = finite(part(scores, "bits_per_byte").get("mean"))
+    between = measured("bits_per_byte", scores.get("bits_per_byte"))[1]
+    return (DASH if mean is None else f"{mean:.3f}"), between
 
 
 def moved(result: Result) -> Section:
     """The usual numbers, and each column's change, paired by row."""
     block = part(result, "transfer")
     numbers = [
-        {"name": name, "meaning": meaning, "value": _signed(Range.of(block.get(key)))}
+        {"name": name, "meaning": meaning, "value": _signed(part(block, key))}
         for key, (name, meaning) in NUMBERS.items()
-        if Range.of(block.get(key))
+        if part(block, key)
     ]
     changes = [
         {
             "sentence": str(one.get("sentence") or ""),
             "kind": KINDS.get(str(one.get("verdict")), "unclear"),
             "name": clip(one.get("name"), 60).text,
-            "value": _signed(Range.of(one.get("difference"))),
+            "value": _signed(part(one, "difference")),
             "verdict": str(one.get("verdict") or ""),
         }
         for one in items(result.get("changes"))
@@ -81,11 +88,12 @@ def moved(result: Result) -> Section:
     return {"numbers": numbers, "changes": changes, "formula": formula} if numbers or changes else None
 
 
-def _signed(found: Range | None) -> tuple[str, str]:
-    if found is None:
-        return DASH, ""
-    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (found.mean, found.low, found.high))
-    return mean, f"{low} to {high}"
+def _signed(found: Mapping[str, Any]) -> tuple[str, str]:
+    mean, between = finite(found.get("mean")), Range.of(found)
+    told = DASH if mean is None else f"{mean:+.3f}".replace("-", "−")
+    if between is None:
+        return told, "one prompt gives no range"
+    return told, f"{between.low:+.3f} to {between.high:+.3f}".replace("-", "−")
 
 
 def each(result: Result) -> Section:
