@@ -197,8 +197,8 @@ def test_a_file_among_prompts_is_refused(fewtune, llama, tmp_path):
 def test_a_reader_that_has_enough_is_no_error(llama, tmp_path, wanted):
     """`fewtune generate … | head -1`, in a process of its own; whether it had more to say by then is all the same."""
     child = Child(tmp_path, "generate", llama, *["red"] * 5, "--json", *FEW, piped=True)
-    for _ in range(wanted):
-        assert child.stdout.readline()
-    child.stdout.close()
+    with child.stdout as pipe:
+        for _ in range(wanted):
+            assert pipe.readline()
     answer = child.ended()
     assert (answer.code, answer.err) == (0, "")
