@@ -111,8 +111,10 @@ def verdict(cells: Cells, draws: list[int]) -> dict[str, Any]:
     for draw in draws:
         of = {key.split(" ", 1)[1]: cell for key, cell in cells.plain["cells"].items() if key.startswith(f"{draw} ")}
         tuned = {float(key.removeprefix("lora ")): cell for key, cell in of.items() if key.startswith("lora ")}
-        chosen = of.get("lengths", {}).get("chosen")
-        if chosen not in tuned:
+        found = of.get("lengths", {})
+        # Where a prompt was found to be as good, it is what is held against the bars: a loss like any other.
+        winner = tuned.get(found.get("chosen")) or of.get(found.get("winner"))
+        if winner is None or not tuned:
             continue
         bleu = {epochs: cell["bleu"]["mean"] for epochs, cell in tuned.items()}
         prompts = [of[name]["bleu"]["mean"] for name in ("zero_shot", "few_shot")]
@@ -122,13 +124,13 @@ def verdict(cells: Cells, draws: list[int]) -> dict[str, Any]:
                 "draw": draw,
                 "bleu_zero_shot": prompts[0],
                 "bleu_few_shot": prompts[1],
-                "bleu_tuned": bleu[chosen],
-                "gain": bleu[chosen] - max(prompts),
+                "bleu_tuned": winner["bleu"]["mean"],
+                "gain": winner["bleu"]["mean"] - max(prompts),
                 "slot_error_few_shot": of["few_shot"]["slot_error"]["mean"],
-                "slot_error_tuned": tuned[chosen]["slot_error"]["mean"],
-                "epochs_chosen": chosen,
+                "slot_error_tuned": winner["slot_error"]["mean"],
+                "epochs_chosen": found.get("chosen") or 0.0,
                 "epochs_best": best,
-                "bleu_below_best": bleu[best] - bleu[chosen],
+                "bleu_below_best": bleu[best] - winner["bleu"]["mean"],
             }
         )
     if not lines:

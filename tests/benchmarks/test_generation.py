@@ -133,13 +133,20 @@ def test_the_bars_are_counted_by_draw_and_on_the_mean(bench, tmp_path):
     for key, cell in {
         "0 zero_shot": scored(2.0, 0.9),
         "0 few_shot": scored(10.0, 0.6),
-        "0 lengths": {"chosen": 12.0},
+        "0 lengths": {"chosen": 12.0, "winner": "lora"},
         "0 lora 6": scored(30.0, 0.4),
         "0 lora 12": scored(40.0, 0.2),
         "0 lora 24": scored(40.3, 0.2),
-        "1 lengths": {"chosen": 12.0},
+        "1 lengths": {"chosen": 12.0, "winner": "lora"},
+        "2 zero_shot": scored(2.0, 0.9),
+        "2 few_shot": scored(3.0, 0.9),
+        "2 lengths": {"chosen": None, "winner": "zero_shot"},
+        "2 lora 6": scored(4.0, 0.9),
     }.items():
         cells.keep(key, cell)
+    lost = bench("restaurant").verdict(cells, [2])
+    assert lost["mean"]["gain"] == pytest.approx(-1)
+    assert not any(lost["held"].values())
     found = bench("restaurant").verdict(cells, [0, 1])
     assert [line["draw"] for line in found["draws"]] == [0]
     assert found["mean"]["gain"] == pytest.approx(30)
