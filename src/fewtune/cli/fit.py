@@ -129,7 +129,14 @@ def fit(
     check_file(probe_prompts, option="--probe-prompts")
     check_replay(replay)
     dataset, pool, mix = read_tasks(
-        drawn, train, unlabelled, columns, temperature=temperature, replay=replay, share=replay_share
+        drawn,
+        train,
+        unlabelled,
+        columns,
+        temperature=temperature,
+        replay=replay,
+        share=replay_share,
+        probes=probe_prompts,
     )
     with drawn:
         settings = Settings(

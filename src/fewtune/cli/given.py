@@ -125,19 +125,20 @@ def read_tasks(
     temperature: float,
     replay: list[str] | None,
     share: float,
+    probes: str | None = None,
 ) -> tuple[Dataset, Dataset | None, Mix | None]:
     """Rows to learn from, one file or several, with what is learnt beside them."""
-    from fewtune.data.general import general_text, read_replay
+    from fewtune.data.general import general_text, read_general, read_replay
     from fewtune.data.mixing import Mix
     from fewtune.data.tasks import join, named
 
+    measured = [general_text(), *([read_general(probes)] if replay and probes is not None else [])]
+    replayed = tuple(read_replay(source, measured=measured) for source in replay or ())
     if len(train) == 1:
         dataset, pool = read_rows(drawn, train[0], unlabelled, **columns)
-        replayed = tuple(read_replay(source, measured=[general_text()]) for source in replay or ())
         return dataset, pool, Mix(replayed=replayed, share=share, temperature=temperature) if replay else None
     if unlabelled is not None:
         raise UsageError("--unlabelled is for one file of labelled rows.")
     read = [(name, read_rows(drawn, file, **columns)[0]) for name, file in map(named, train)]
-    replayed = tuple(read_replay(source, measured=[general_text()]) for source in replay or ())
     whole, mix = join(read, temperature=temperature, replayed=replayed, share=share)
     return whole, None, mix
