@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewtune import TextGenerator
 from fewtune.backbones.checkpointing import checkpoint_layers
 from fewtune.backbones.language.demand import demand
 from fewtune.backbones.language.load import load_language_model
@@ -213,3 +214,25 @@ def test_what_a_person_may_say():
         Settings(task="generation", processes=2, executor="serial")
     with pytest.raises(UsageError, match="whole number"):
         Settings(task="generation", processes=0)
+
+
+def test_a_study_hands_thrift_on_and_shows_what_was_done(models, monkeypatch, caplog):
+    seen = []
+
+    class Spied(saver.Saver):
+        def __post_init__(self):
+            seen.append(self.thrift)
+            super().__post_init__()
+
+    monkeypatch.setattr("fewtune.tune.loop.Saver", Spied)
+    monkeypatch.setattr(saver, "plan_of", lambda *_, **__: Plan(2, False))
+    options = {"methods": ["lora"], "changes": ["lora.epochs=1"], "folds": 2, "repeats": 1, "executor": "serial"}
+    folder = str(models("llama").folder)
+    prompts, completions = zip(*((row.prompt, row.completion) for row in ROWS[:8]), strict=True)
+    with caplog.at_level(logging.WARNING):
+        found = TextGenerator(folder, gradient_checkpointing=False, **options).fit(prompts, completions)
+    assert set(seen) == {Thrift(checkpointing=False)}
+    assert len(seen) > 2, "each run"
+    rung = next(one for one in found.ladder_ if one["name"] == "lora")
+    assert any(note.startswith(saver.FEWER.format(2, 8)) for note in rung["notes"])
+    assert sum(record.message == saver.FEWER.format(2, 8) for record in caplog.records) == 1, "said once"

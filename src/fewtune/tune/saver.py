@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from fewtune.backbones.portions import Portions, out_of_memory
 from fewtune.errors import OutOfMemory
@@ -22,6 +23,12 @@ _log = logging.getLogger(__name__)
 FEWER = "Rows are worked on {} at a time, as memory has no room for {}. The result is the same."
 AGAIN = "What layers compute is computed again on the way back, to save memory. The result is the same."
 CANNOT = "This method cannot compute layers again on the way back: --gradient-checkpointing changes nothing for it."
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """In the log, the first time: the folds of a study run short of the same memory."""
+    _log.warning(sentence)
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Saver:
         """Said once, and kept for the report."""
         if sentence not in self.notes:
             self.notes.append(sentence)
-            _log.warning(sentence)
+            say_once(sentence)
 
     def _plan(self) -> None:
         """What the memory of a GPU has room for, before it runs out."""
