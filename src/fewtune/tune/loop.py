@@ -81,6 +81,12 @@ def _rank(material: Material) -> int:
     return 0 if team is None else team.rank
 
 
+def _agreement(material: Material) -> Callable[[Any], Any]:
+    """What all processes of a run take, where each has found something of its own."""
+    team = None if material.language_model is None else material.language_model.team
+    return (lambda found: found) if team is None else team.agree
+
+
 def _alone(material: Material) -> bool:
     return material.language_model is None or material.language_model.team is None
 
@@ -97,7 +103,8 @@ def _attempt(attempt: Attempt, tick: Callable[[], None] | None, keeper: Checkpoi
         optimiser = optimiser_for(tunable)
         tunable.train(True)
         keeper.resume(course, optimiser)
-        saver = Saver(thrift, tunable, batch=int(getattr(attempt.method, "batch_size", 1)), alone=alone)
+        batch_size = int(getattr(attempt.method, "batch_size", 1))
+        saver = Saver(thrift, tunable, batch_size, alone=alone, agree=_agreement(attempt.material))
         options: dict[str, Any] = {"clip_norm": attempt.method.clip_norm, "portions": saver.portions}
         going = course.step < course.total
         while going:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
 from fewtune.backbones.portions import Portions, out_of_memory
 from fewtune.errors import OutOfMemory
 from fewtune.methods.base import Tunable
-from fewtune.tune.memory import plan_of
+from fewtune.tune.memory import Plan, plan_of
 from fewtune.tune.thrift import Thrift
 
 _log = logging.getLogger(__name__)
@@ -41,12 +41,14 @@ class Saver:
     tunable : the run.
     batch : rows of a step.
     alone : False where other processes work in step: nothing can then be tried twice.
+    agree : what all of them take, where each found a plan of its own.
     """
 
     thrift: Thrift
     tunable: Tunable
     batch: int
     alone: bool = True
+    agree: Callable[[Plan | None], Plan | None] = lambda plan: plan
     notes: list[str] = field(default_factory=list)
     portions: Portions = field(init=False)
     again: bool = False
@@ -71,7 +73,7 @@ class Saver:
 
     def _plan(self) -> None:
         """What the memory of a GPU has room for, before it runs out."""
-        plan = plan_of(self.tunable, self.batch, again=self.again)
+        plan = self.agree(plan_of(self.tunable, self.batch, again=self.again))
         if plan is None:
             return
         if plan.again and not self.again and self.thrift.checkpointing is None and self._compute_again():
