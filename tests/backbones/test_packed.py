@@ -115,10 +115,13 @@ def test_layout_by_hand():
 
 
 def test_groups_hold_texts_of_like_length_and_find_their_way_back():
-    layout = Layout([2, 9, 8, 3, 1])
+    layout = Layout([2, 50, 42, 39, 10, 1])
     found = layout.groups(apart=False)
-    assert [sorted(group.real_BT.sum(1).tolist()) for group in found.groups] == [[8, 9], [2, 3], [1]]
+    # 42 is more than four fifths of 50, 39 is not; 2 is little of 10, and yet only a few tokens from it.
+    assert [sorted(group.real_BT.sum(1).tolist()) for group in found.groups] == [[42, 50], [39], [2, 10], [1]]
     assert found.there[found.back].tolist() == list(range(layout.tokens))
+    exact = Layout([2, 9, 9, 8], alike=1).groups(apart=False)
+    assert [sorted(group.real_BT.sum(1).tolist()) for group in exact.groups] == [[9, 9], [8], [2]]
 
 
 def test_groups_apart_never_mix_runs():

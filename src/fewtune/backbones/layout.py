@@ -19,7 +19,9 @@ import torch
 
 from fewtune.backbones.noise import Noise
 
-LIKE_LENGTH = 0.5
+LIKE_LENGTH = 0.8
+LIKE_TOKENS = 8
+"""Texts so few tokens apart are alike too: a group of its own costs more than so little padding."""
 ROUND = 16
 """A pack is filled up to a multiple of so many tokens: on a CPU every product of a new shape is compiled first, at a
 multiple of what the product itself costs."""
@@ -91,8 +93,8 @@ class Layout:
     attention_shares : by run, the dropout of attention weights where it is not the model's own.
     device : where the pack is.
     fill : tokens behind the last text that belong to none: they see nothing, and nothing sees them.
-    alike : texts attend in groups; the shortest of a group has at least this share of the longest one's tokens. With
-        1, attention sees one shape for a text whoever is beside it.
+    alike : texts attend in groups; the shortest of a group has at least this share of the longest one's tokens, or a
+        few less than they. With 1, attention sees one shape for a text whoever is beside it.
     """
 
     def __init__(
@@ -185,9 +187,11 @@ class Layout:
     def _alike(self, rows: Any) -> Iterator[Any]:
         """`rows` in groups of like length, longest first."""
         order = rows[np.argsort(-self.lengths[rows], kind="stable")]
+        lengths = self.lengths[order].tolist()
+        near = LIKE_TOKENS if self.alike < 1 else 0
         start = 0
         for end in range(1, len(order) + 1):
-            if end == len(order) or self.lengths[order[end]] < self.alike * self.lengths[order[start]]:
+            if end == len(order) or lengths[end] < min(self.alike * lengths[start], lengths[start] - near):
                 yield order[start:end]
                 start = end
 
