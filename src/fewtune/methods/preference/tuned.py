@@ -42,8 +42,8 @@ class PreferenceMethod(WritingMethod, TunedMethod):
     """Whether it can start from a model that was not tuned for the prompts before."""
 
     rate: float = 3e-4
-    """Peak rate of the adapters: a third of LoRA's in the first stage. On the starter the chosen answers then cost no
-    more on held-out pairs; at LoRA's own rate they did (`benchmarks/generation/preferences.py`)."""
+    """Peak rate of the adapters. On the starter the chosen answers of held-out pairs then cost no more than before; at
+    1e-3 and above they did (`benchmarks/generation/preferences.py`)."""
     weight_decay: float = 0.0
     batch_size: int = 8
     """Units a step."""
