@@ -47,10 +47,13 @@ def writer(tmp_path_factory):
 def place(writer, tiny_folders, tmp_path_factory):
     """A fit with an encoder and a model that writes, its winner being the tuned one by the others' being left out."""
     place = tmp_path_factory.mktemp("fit")
-    put(place / "train.csv", toy_dataset(10))
+    put(place / "train.csv", toy_dataset(20))
     put(place / "test.csv", toy_dataset(6, seed=7))
     given = ["--backbone", tiny_folders("bert"), "--backbone", writer, "--folds", 2, "--repeats", 1, "--budget", "none"]
-    given += ["--executor", "serial", "--test", place / "test.csv", "--out", place / "out"]
+    # A list of the labels in every prompt is more than a model of random weights can learn to pass over.
+    (place / "one.json").write_text('{"layout": "instruction", "instruction": "one"}')
+    given += ["--executor", "serial", "--test", place / "test.csv", "--template", place / "one.json"]
+    given += ["--out", place / "out"]
     given += [part for said in QUICK for part in ("--set", said)]
     given += [part for name in (*LABELS, "probe") for part in ("--method", name)]
     command("fit", place / "train.csv", *given)
@@ -73,12 +76,16 @@ def test_both_kinds_of_backbone_are_rungs_of_one_ladder(result):
     assert len({rung["backbone"] for rung in result["ladder"]} - {None}) == 2
 
 
-def test_the_recipe_states_how_labels_are_asked_for(result):
+def test_the_recipe_states_how_labels_are_asked_for(result, alone):
     for rung in result["ladder"]:
         if rung["name"] in LABELS:
-            template = rung["recipe"]["template"]
-            assert template["layout"] == "instruction"
-            assert "animals, colours, tools" in template["instruction"]
+            assert (rung["recipe"]["template"]["layout"], rung["recipe"]["template"]["instruction"]) == (
+                "instruction",
+                "one",
+            )
+    for model in alone[1].values():
+        assert model.recipe.template.layout == "instruction"
+        assert "animals, colours, tools" in model.recipe.template.instruction
 
 
 def test_tuning_on_the_label_beats_always_saying_the_commonest(result):

@@ -29,7 +29,7 @@ QUICK = {
     "full": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
     "label_zero_shot": {},
     "label_few_shot": {"shots": 2, "choose": "tfidf"},
-    "label_lora": {"least_steps": 30, "epochs": 1.0, "rate": 5e-3, "batch_size": 30, "alpha": 64},
+    "label_lora": {"least_steps": 16, "epochs": 1.0, "rate": 5e-3, "batch_size": 30, "alpha": 128},
     "prompt_tuning": {"least_steps": 12, "epochs": 1.0, "rate": 1e-2, "tokens": 5},
 }
 
