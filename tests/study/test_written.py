@@ -51,21 +51,23 @@ def recipes(model):
     return [Recipe(method, template=model.settle()) for method in (ZeroShotPrompt(), FewShotPrompt(shots=1), QUICK)]
 
 
-def same(first, second):
-    np.testing.assert_array_equal(first.written.nll, second.written.nll)
+def same(first, second, rtol=0.0):
+    np.testing.assert_allclose(first.written.nll, second.written.nll, rtol=rtol)
     np.testing.assert_array_equal(first.written.tokens, second.written.tokens)
     assert first.written.texts == second.written.texts
 
 
-@pytest.mark.parametrize("other", [ForkedExecutor(2), StackedExecutor()], ids=["forked", "stacked"])
-def test_executors_carry_what_is_written(context, splits, model, other):
+@pytest.mark.parametrize(
+    ("other", "rtol"), [(ForkedExecutor(2), 0.0), (StackedExecutor(), 1e-5)], ids=["forked", "stacked"]
+)
+def test_executors_carry_what_is_written(context, splits, model, other, rtol):
     plan = [
         Run(recipe, s.train, s.test, 1, write=n == 0) for recipe in recipes(model) for n, s in enumerate(splits[:2])
     ]
     plain, found = (dict(hands.execute(plan, context)) for hands in (SerialExecutor(), other))
     assert sorted(found) == sorted(plain) == list(range(len(plan)))
     for place, outcome in plain.items():
-        same(outcome, found[place])
+        same(outcome, found[place], rtol)
         assert (outcome.written.texts is not None) == plan[place].write
         assert outcome.probs.shape == (len(plan[place].test), 0)
 
