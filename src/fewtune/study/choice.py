@@ -56,7 +56,7 @@ PRIORS: dict[str, Prior] = {
     "prompt_tuning": Prior(-0.02, 0.05, "vague: behind tuning for models this small (Lester and others 2021)"),
     "label_zero_shot": Prior(-0.15, 0.20, "vague: grows with the model that is asked, from chance upwards"),
     "label_few_shot": Prior(-0.05, 0.20, "vague: grows with the model that is asked"),
-    "label_lora": Prior(0.0, 0.10, "vague: 2 to 20 points for large models (Schick and Schütze 2021), none for small"),
+    "label_lora": Prior(0.0, 0.10, "vague: gains are reported for large models, and the starter lost"),
 }
 UNKNOWN = Prior(0.0, 0.05, "no published evidence")
 OTHER_BACKBONE = Prior(0.0, 0.05, "the reference method on another backbone")
