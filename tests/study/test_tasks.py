@@ -39,7 +39,8 @@ def model(tmp_path_factory):
 
 
 def said(count, completion, start=0):
-    words = [f"{a} {b}" for a in ("red", "green", "blue", "cat", "dog") for b in ("one", "two", "three", "Mill", "Spice", "area")]
+    firsts, seconds = ("red", "green", "blue", "cat", "dog"), ("one", "two", "three", "Mill", "Spice", "area")
+    words = [f"{first} {second}" for first in firsts for second in seconds]
     rows = [Example(words[n], id=str(n), row=n + 1, completion=completion) for n in range(start, start + count)]
     return Dataset(tuple(rows), task="generation")
 
