@@ -53,13 +53,14 @@ def first_position(model: Any, pad_id: int) -> int | None:
     expected = model(input_ids=padded, attention_mask=mask).last_hidden_state
     expected = torch.cat([expected[0, :3], expected[1]])
     layout = Layout([3, 7], device=model.device)
+    apart = max(1e-4, 4 * torch.finfo(expected.dtype).eps)  # weights in bf16 round otherwise in another shape
     try:
         use_packed_attention(model)
         for first in dict.fromkeys((0, pad_id + 1)):
             with contextlib.suppress(Exception), laid_out(layout):  # whatever it trips over, it cannot be packed
                 flat = torch.tensor([texts[0] + texts[1]], device=model.device)
                 found = model(input_ids=flat, position_ids=(layout.positions_S + first)[None]).last_hidden_state[0]
-                if torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+                if torch.allclose(found, expected, rtol=10 * apart, atol=apart * float(expected.abs().max())):
                     return first
     finally:
         model.config._attn_implementation = before

@@ -43,10 +43,10 @@ def check_classes_are_asked(dataset: Dataset) -> None:
     if dataset.task == "classification":
         return
     raise TaskError(
-        f"These rows are prompts and what is to be written after them ({dataset.task}); fewtune fits classes so far.",
+        f"These rows are prompts and what is to be written after them ({dataset.task}); here classes are asked for.",
         file=dataset.source,
-        remedy="Where the completions are classes, name the columns: --text prompt --label completion. Tuning a model "
-        "that writes comes in a later version; `fewtune convert` writes these rows in the formats other trainers read.",
+        remedy="Where the completions are classes, name the columns: --text prompt --label completion. A model that "
+        "writes is tuned by `fewtune fit`, or in Python by TextGenerator.",
     )
 
 
