@@ -121,5 +121,5 @@ def test_rows_that_would_tell_are_asked_for() -> None:
 def test_odd_results_are_drawn_all_the_same(changes: dict[str, Any]) -> None:
     plain = result()
     plain |= changes
-    assert "<h1>" in render(plain)
+    assert "<h1" in render(plain)
     assert (preferred.test(plain) is None) == ("test" in changes)
