@@ -51,7 +51,7 @@ def test_the_page_of_stages_is_sound():
 
 @pytest.mark.parametrize("part", ["columns", "table", "transfer", "changes", "stages", "seed", "source"])
 def test_the_page_of_stages_is_drawn_without_any_part(part):
-    assert "<h1>" in render({key: value for key, value in result().items() if key != part})
+    assert "<h1" in render({key: value for key, value in result().items() if key != part})
 
 
 def test_a_stage_is_marked_where_it_was_tuned_and_told_where_it_was_not():

@@ -182,7 +182,7 @@ def test_the_page_is_drawn_and_says_it(done):
     hostile = json.loads(json.dumps(result).replace("orders", "<script>alert(1)</script>"))
     assert "<script>alert" not in render(hostile)
     for part in ("stages", "table", "transfer", "changes", "columns"):
-        assert "<h1>" in render({key: value for key, value in result.items() if key != part})
+        assert "<h1" in render({key: value for key, value in result.items() if key != part})
 
 
 def test_folders_of_others_are_left_alone(writer, tmp_path, done):
