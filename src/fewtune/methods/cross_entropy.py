@@ -23,6 +23,7 @@ from fewtune.backbones.encoder import unit
 from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod
 from fewtune.methods.fitted_body import FittedBody
 from fewtune.methods.head import LinearHead, Vectors
+from fewtune.methods.passes import in_batches, shuffled
 from fewtune.methods.probe import HEAD_FILE, FittedProbe, choose_strength, fit_on, head_rows
 
 if TYPE_CHECKING:
@@ -249,12 +250,8 @@ class CrossEntropyTunable(Tunable):
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the rows, cut into batches, until the step count is reached."""
         count, size = len(self.material.texts), self.method.batch_size
-        queue = np.zeros(0, dtype=np.int64)
-        for _ in range(self.method.total_steps(self.material)):
-            while len(queue) < min(size, count):
-                queue = np.concatenate([queue, rng.permutation(count)])
-            yield queue[:size]
-            queue = queue[size:]
+        steps = self.method.total_steps(self.material)
+        return in_batches(shuffled(count, rng), size=size, count=count, steps=steps)
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Cross-entropy of one batch."""

@@ -20,9 +20,9 @@ from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import Comparison, compare
 from fewtune.metrics.preference import margins, moved_right
 from fewtune.metrics.resampling import Resampling, corpus_intervals
-from fewtune.report.assemble import FORMAT, rung_entry, winner_entry
+from fewtune.report.assemble import rung_entry, winner_entry
 from fewtune.report.preferred_words import advice_of, sentence_of
-from fewtune.report.result import hardware, versions
+from fewtune.report.result import versions, without_classes
 from fewtune.study.choice import FIRST_STAGE
 from fewtune.study.keeping import against_first, first_stage
 
@@ -39,34 +39,14 @@ def build_preferred(climb: Climb, context: Context, settings: Settings, budget: 
     """The result of a preference tuning; the test file comes later."""
     dataset, first = context.dataset, first_stage(climb)
     shown = first if climb.rungs[climb.winner].recipe.method.name == FIRST_STAGE else climb.headline
-    result: dict[str, Any] = {
-        "format": FORMAT,
-        "task": dataset.task,
-        "source": dataset.source,
-        "rows": len(dataset),
+    result = without_classes(dataset, settings, budget) | {
         "pairs": are_pairs(dataset),
         "first_stage": settings.backbones[0],
-        "classes": [],
-        "seed": settings.seed,
-        "budget_seconds": budget.seconds,
         "versions": versions() | trl_version(),
-        "hardware": hardware(),
-        "data": {
-            "fingerprint": dataset.fingerprint,
-            "text_column": dataset.text_column,
-            "label_column": dataset.label_column,
-            "notes": list(dataset.notes),
-        },
-        "warnings": [],
         "resampling": _resampling(climb, context, given=settings.splits is not None),
         "winner": winner_entry(climb, preference_scores(shown, first, draws=HEADLINE_DRAWS)),
         "ladder": _ladder(climb, context),
         "selection": _selection(climb),
-        "learning_curve": None,
-        "suspects": [],
-        "unsure": [],
-        "samples": [],
-        "test": None,
     }
     finish_preferred(result, climb, budget)
     return result

@@ -78,6 +78,33 @@ def build(
     return model, result
 
 
+def without_classes(dataset: Dataset, settings: Settings, budget: Budget) -> dict[str, Any]:
+    """What a result on rows without classes begins with: where it comes from, and places that only classes fill."""
+    return {
+        "format": assemble.FORMAT,
+        "task": dataset.task,
+        "source": dataset.source,
+        "rows": len(dataset),
+        "classes": [],
+        "seed": settings.seed,
+        "budget_seconds": budget.seconds,
+        "versions": versions(),
+        "hardware": hardware(),
+        "data": {
+            "fingerprint": dataset.fingerprint,
+            "text_column": dataset.text_column,
+            "label_column": dataset.label_column,
+            "notes": list(dataset.notes),
+        },
+        "warnings": [],
+        "learning_curve": None,
+        "suspects": [],
+        "unsure": [],
+        "samples": [],
+        "test": None,
+    }
+
+
 def finish(result: dict[str, Any], climb: Climb, budget: Budget) -> None:
     """Verdict and time, once everything else is in."""
     result["verdict"] = assemble.verdict(climb, result)

@@ -20,8 +20,8 @@ from fewtune.metrics.generation import TextScores, score_all
 from fewtune.metrics.intervals import design_effect
 from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import compare
-from fewtune.report.assemble import BETTER, FORMAT, rung_entry, winner_entry
-from fewtune.report.result import hardware, versions
+from fewtune.report.assemble import BETTER, rung_entry, winner_entry
+from fewtune.report.result import without_classes
 
 if TYPE_CHECKING:
     from fewtune.data.base import Dataset, Example
@@ -44,32 +44,12 @@ PROMPTED = ("zero_shot", "few_shot")
 def build_written(climb: Climb, context: Context, settings: Settings, budget: Budget) -> dict[str, Any]:
     """The result of a fit of texts that are written; the test file comes later."""
     dataset = context.dataset
-    result: dict[str, Any] = {
-        "format": FORMAT,
-        "task": dataset.task,
-        "source": dataset.source,
-        "rows": len(dataset),
-        "classes": [],
-        "seed": settings.seed,
-        "budget_seconds": budget.seconds,
-        "versions": versions(),
-        "hardware": hardware(),
-        "data": {
-            "fingerprint": dataset.fingerprint,
-            "text_column": dataset.text_column,
-            "label_column": dataset.label_column,
-            "notes": list(dataset.notes),
-        },
-        "warnings": [],
+    result = without_classes(dataset, settings, budget) | {
         "resampling": _resampling(climb, context, given=settings.splits is not None),
         "winner": winner_entry(climb, oof_scores(climb.headline, dataset, draws=HEADLINE_DRAWS)),
         "ladder": _ladder(climb, context),
         "selection": _selection(climb),
-        "learning_curve": None,
-        "suspects": [],
-        "unsure": [],
         "samples": _samples(climb, dataset),
-        "test": None,
     }
     finish_written(result, climb, budget)
     return result

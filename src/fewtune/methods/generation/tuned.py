@@ -32,6 +32,7 @@ from fewtune.methods.generation.base import (
     written,
 )
 from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
+from fewtune.methods.passes import in_batches, shuffled
 
 if TYPE_CHECKING:
     from fewtune.backbones.body import Body
@@ -183,13 +184,9 @@ class NextTokenTunable(Tunable):
         """Shuffled passes over the rows, cut into batches, until the step count is reached."""
         count, size = len(self.material.examples), self.method.batch_size
         mix = self.material.mix
-        passes = _shuffled(count, rng) if mix is None else mix.passes(count, rng)
-        queue = np.zeros(0, dtype=np.int64)
-        for _ in range(self.method.total_steps(self.material)):
-            while len(queue) < min(size, count):
-                queue = np.concatenate([queue, next(passes)])
-            yield queue[:size]
-            queue = queue[size:]
+        passes = shuffled(count, rng) if mix is None else mix.passes(count, rng)
+        steps = self.method.total_steps(self.material)
+        return in_batches(passes, size=size, count=count, steps=steps)
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Mean over the tokens of the batch that count."""
@@ -271,11 +268,6 @@ class NextTokenTunable(Tunable):
             if share
         )
         return (f"{mix.share:.0%} of the rows, {replayed / (replayed + learnt):.0%} of the tokens learnt, replayed.",)
-
-
-def _shuffled(count: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    while True:
-        yield rng.permutation(count)
 
 
 def longest(rows: Sequence[Sequence[Encoded]], count: int) -> list[Encoded]:

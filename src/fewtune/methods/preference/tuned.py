@@ -20,6 +20,7 @@ from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMetho
 from fewtune.methods.generation.base import WritingMethod, language_model_of
 from fewtune.methods.generation.lora import LoRAWriter, WholeAdapted
 from fewtune.methods.generation.tuned import TunedWriter
+from fewtune.methods.passes import in_batches, shuffled
 from fewtune.methods.preference.reference import reference_costs
 from fewtune.methods.preference.rows import singles_of
 from fewtune.methods.preference.trainers import load_trl, require_trl
@@ -166,12 +167,8 @@ class PreferenceTunable(Tunable):
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the units, cut into batches, until the step count is reached."""
         count, size = len(self.rows), self.method.batch_size
-        queue = np.zeros(0, dtype=np.int64)
-        for _ in range(self.method.total_steps(self.material)):
-            while len(queue) < min(size, count):
-                queue = np.concatenate([queue, rng.permutation(count)])
-            yield queue[:size]
-            queue = queue[size:]
+        steps = self.method.total_steps(self.material)
+        return in_batches(shuffled(count, rng), size=size, count=count, steps=steps)
 
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
         """Plain texts prefer nothing."""
