@@ -186,7 +186,9 @@ def read_plan(path: str | Path) -> Wished:
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UnreadableFile(f"It cannot be read: {error.strerror}.", file=path, remedy="Check the path.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         remedy = "Write it as TOML, see docs/stages.md."
         raise UnreadableFile(f"It is no plan: {error}.", file=path, remedy=remedy) from error
     shared = _SHARED.read(table, path)
