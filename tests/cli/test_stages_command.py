@@ -84,7 +84,7 @@ def test_several_files_are_tasks_of_one_tuning(fewtune, place):
         (["stages", "orders.jsonl", "more.jsonl", "--test", "test.jsonl"], "1 test files for 2"),
         (["stages", "orders.jsonl", "more.jsonl", "--method", "magic"], "no method called 'magic'"),
         (["stages", "orders.jsonl", "more.jsonl", "--replay", "none.txt"], "none.txt"),
-        (["stages", "none.toml"], "no plan"),
+        (["stages", "none.toml"], "cannot be read"),
         (["fit", "orders.jsonl", "labels.csv"], "Several files at once are for models that write"),
         (["fit", "orders.jsonl", "more.jsonl", "--test", "test.jsonl"], "1 test files for 2"),
         (["fit", "orders.jsonl", "more.jsonl", "--temperature", "0"], "temperature"),
