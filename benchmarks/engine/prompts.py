@@ -26,18 +26,9 @@ METHODS = ("prompt_tuning", "prefix_tuning", "p_tuning")
 
 def material_of(model: Any, examples: list[Any], seed: int) -> Any:
     """Rows to write, for one run."""
-    from fewtune.methods.base import Material
+    from fewtune.testing.writer_toys import material_of as material
 
-    return Material(
-        texts=[example.prompt for example in examples],
-        labels=np.zeros(len(examples), dtype=np.int64),
-        classes=(),
-        encoder=None,
-        seed=seed,
-        examples=examples,
-        language_model=model,
-        template=model.settle(),
-    )
+    return material(model, examples, seed)
 
 
 def alone(tunable: Any) -> Callable[[np.ndarray], float]:

@@ -52,19 +52,9 @@ def skip_without(folder: Path) -> None:
 
 def material_of(rows: Sequence[dict[str, str]], model: LanguageModel, *, seed: int) -> Material:
     """What a run learns from, put to the model by its own chat template."""
-    from fewtune.methods.base import Material
+    from fewtune.testing.writer_toys import material_of as material
 
-    examples = examples_of(rows)
-    return Material(
-        texts=[example.prompt for example in examples],
-        labels=np.zeros(len(examples), dtype=np.int64),
-        classes=(),
-        encoder=None,
-        seed=seed,
-        examples=examples,
-        language_model=model,
-        template=model.settle(),
-    )
+    return material(model, examples_of(rows), seed)
 
 
 def fitted_on(method: Any, material: Material) -> Writer:

@@ -6,30 +6,16 @@ import numpy as np
 import pytest
 
 from fewtune.backbones.language.load import load_language_model
-from fewtune.methods.base import Material
 from fewtune.methods.generation.full import FullWriter
 from fewtune.methods.generation.lora import LoRAWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.metrics import Answers, score_all
 from fewtune.testing.tiny_writers import CHAT, make_tiny_writer
-from fewtune.testing.writer_toys import writer_toys
+from fewtune.testing.writer_toys import material_of, writer_toys
 from fewtune.tune.loop import train
 
 TOYS = [writer_toys().examples[place] for place in np.random.default_rng(0).permutation(16)]
 KEPT, NEW = TOYS[:12], TOYS[12:]
-
-
-def material_of(model, examples):
-    return Material(
-        texts=[example.prompt for example in examples],
-        labels=np.zeros(len(examples), dtype=np.int64),
-        classes=(),
-        encoder=None,
-        seed=3,
-        examples=examples,
-        language_model=model,
-        template=model.settle(),
-    )
 
 
 def scores_of(writer):

@@ -14,7 +14,7 @@ from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example, Message
 from fewtune.data.templates import Template
 from fewtune.errors import BackboneDamaged, BackboneError, UsageError
-from fewtune.methods.base import Material, TunedMethod
+from fewtune.methods.base import TunedMethod
 from fewtune.methods.generation.base import ModelWriter, scored
 from fewtune.methods.generation.few_shot import FewShotPrompt, demonstrated
 from fewtune.methods.generation.full import FullWriter
@@ -24,8 +24,7 @@ from fewtune.methods.generation.top_layers import TopLayersWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.methods.registry import NAMES, WRITING_NAMES, method_class
 from fewtune.recipe import Recipe
-from fewtune.testing.tiny_writers import CHAT, make_tiny_writer
-from fewtune.testing.writer_toys import writer_toys
+from fewtune.testing.writer_toys import material_of, writer_toys
 from fewtune.tune.loop import train
 from fewtune.writer_folder import WritingModel, load_writer, save_writer
 
@@ -35,35 +34,6 @@ TUNED = [
     TopLayersWriter(rate=5e-3, layers=1, epochs=6),
     FullWriter(rate=5e-3, epochs=6),
 ]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    place = tmp_path_factory.mktemp("writers")
-    return {name: make_tiny_writer(place / name, name, chat_template=CHAT) for name in ("llama", "gpt2", "t5")}
-
-
-@pytest.fixture(scope="module", params=["llama", "gpt2", "t5"])
-def model(request, folders):
-    return load_language_model(folders[request.param], precision="float32")
-
-
-@pytest.fixture(scope="module")
-def llama(folders):
-    return load_language_model(folders["llama"], precision="float32")
-
-
-def material_of(model, examples=TOYS.examples, seed=3, template=None):
-    return Material(
-        texts=[example.prompt for example in examples],
-        labels=np.zeros(len(examples), dtype=np.int64),
-        classes=(),
-        encoder=None,
-        seed=seed,
-        examples=list(examples),
-        language_model=model,
-        template=template or model.settle(),
-    )
 
 
 def fitted(method, model, **about):

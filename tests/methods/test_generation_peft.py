@@ -12,7 +12,6 @@ from fewtune.backbones.quiet import quiet
 from fewtune.data.base import Example
 from fewtune.errors import BackboneDamaged, BackboneError, MissingExtra, UsageError
 from fewtune.generating import choose
-from fewtune.methods.base import Material
 from fewtune.methods.generation.bitfit import BitFitWriter
 from fewtune.methods.generation.bottleneck import BottleneckWriter
 from fewtune.methods.generation.dora import DoRAWriter
@@ -25,8 +24,7 @@ from fewtune.methods.generation.qlora import QLoRAWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.methods.registry import WRITING_NAMES, method_class, names
 from fewtune.recipe import Recipe
-from fewtune.testing.tiny_writers import CHAT, make_tiny_writer
-from fewtune.testing.writer_toys import writer_toys
+from fewtune.testing.writer_toys import material_of, writer_toys
 from fewtune.tune.loop import train
 from fewtune.writer_folder import WritingModel, load_writer, save_writer
 
@@ -52,37 +50,8 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: meth
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    place = tmp_path_factory.mktemp("writers")
-    return {name: make_tiny_writer(place / name, name, chat_template=CHAT) for name in ("llama", "gpt2", "t5")}
-
-
-@pytest.fixture(scope="module", params=["llama", "gpt2", "t5"])
-def model(request, folders):
-    return load_language_model(folders[request.param], precision="float32")
-
-
-@pytest.fixture(scope="module")
-def llama(folders):
-    return load_language_model(folders["llama"], precision="float32")
-
-
-@pytest.fixture(scope="module")
 def gpt2(folders):
     return load_language_model(folders["gpt2"], precision="float32")
-
-
-def material_of(model, examples=TOYS.examples, seed=3):
-    return Material(
-        texts=[example.prompt for example in examples],
-        labels=np.zeros(len(examples), dtype=np.int64),
-        classes=(),
-        encoder=None,
-        seed=seed,
-        examples=list(examples),
-        language_model=model,
-        template=model.settle(),
-    )
 
 
 def saved(writer, method, model, folder):

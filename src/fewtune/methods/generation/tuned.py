@@ -152,7 +152,31 @@ class NextTokenMethod(WritingMethod, TunedMethod):
         return NextTokenStack(body, methods)
 
 
-class NextTokenTunable(Tunable):
+class MovingTunable(Tunable):
+    """One run of a model some of whose weights move, whatever its loss."""
+
+    method: Any
+    """With a `rate` and a `weight_decay`."""
+    model: Moving
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """As the moving weights have them."""
+        return self.model.groups(self.method.rate, self.method.weight_decay)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What moves."""
+        return self.model.trained()
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put it back."""
+        self.model.load_trained(state)
+
+    def train(self, mode: bool) -> None:
+        """Dropout and embedding noise on or off."""
+        self.model.train(mode)
+
+
+class NextTokenTunable(MovingTunable):
     """One run."""
 
     adds_up = True
@@ -175,10 +199,6 @@ class NextTokenTunable(Tunable):
             self.language_model.encode_all([example], self.template, turns=self.turns, overlong="cut")
             for example in [*material.examples, *(to_write(example, kind) for example in replayed)]
         ]
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """As the moving weights have them."""
-        return self.model.groups(self.method.rate, self.method.weight_decay)
 
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the rows, cut into batches, until the step count is reached."""
@@ -214,18 +234,6 @@ class NextTokenTunable(Tunable):
     def chance_loss(self) -> float | None:
         """Not defined: a model that writes starts far below chance."""
         return None
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """What moves."""
-        return self.model.trained()
-
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Put it back."""
-        self.model.load_trained(state)
-
-    def train(self, mode: bool) -> None:
-        """Dropout and embedding noise on or off."""
-        self.model.train(mode)
 
     def compute_again(self) -> bool:
         """Every layer that gradients go through."""

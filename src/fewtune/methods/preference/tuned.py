@@ -19,7 +19,7 @@ from fewtune.errors import BackboneError, UsageError
 from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod, Watched
 from fewtune.methods.generation.base import WritingMethod, language_model_of
 from fewtune.methods.generation.lora import LoRAWriter, WholeAdapted
-from fewtune.methods.generation.tuned import TunedWriter
+from fewtune.methods.generation.tuned import MovingTunable, TunedWriter
 from fewtune.methods.passes import in_batches, shuffled
 from fewtune.methods.preference.reference import reference_costs
 from fewtune.methods.preference.rows import singles_of
@@ -102,7 +102,7 @@ class PreferenceMethod(WritingMethod, TunedMethod):
         """One run."""
 
 
-class PreferenceTunable(Tunable):
+class PreferenceTunable(MovingTunable):
     """One run: what moves, and TRL's loss of a batch of units."""
 
     def __init__(self, method: PreferenceMethod, material: Material) -> None:
@@ -160,10 +160,6 @@ class PreferenceTunable(Tunable):
         for noted in getattr(self.trainer, "_metrics", {}).values():
             noted.clear()
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The adapters."""
-        return self.model.groups(self.method.rate, self.method.weight_decay)
-
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the units, cut into batches, until the step count is reached."""
         count, size = len(self.rows), self.method.batch_size
@@ -185,18 +181,6 @@ class PreferenceTunable(Tunable):
     def chance_loss(self) -> float | None:
         """Not asked for: preferences that hold nothing to learn are a finding, not a failed start."""
         return None
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """The adapters."""
-        return self.model.trained()
-
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Put them back."""
-        self.model.load_trained(state)
-
-    def train(self, mode: bool) -> None:
-        """Of the whole model."""
-        self.model.train(mode)
 
     def finish(self) -> Fitted:
         """The first stage with what was learned."""
