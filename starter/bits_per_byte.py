@@ -4,7 +4,8 @@
 
 Written: evaluation.json, with each held-out book, the completions of held-out rows after their prompts, a short text of
 our own (own_text.txt, which the tests score again), and what the starter writes greedily after a few openings.
-The 5-gram learns from all training text; a second one from the children's books alone, in case that serves it better.
+The 5-gram learns from all text the corpus holds for training; a second one from the children's books alone, in case
+that serves it better.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+import sentences
+from corpus import SOURCES
 from ngram import ORDER, KneserNey
 from pretrain import BUILD, ROOT, token_rows
 from scoring import STRIDE, log2_probs
 from tokenizer import ASSISTANT, BOS, END, USER, render
 
 MODEL = ROOT / "fewtune_starter" / "model"
-NGRAMS: dict[str, set[str] | None] = {"ngram": None, "ngram_children_only": {"children"}}
-"""The sources each 5-gram learns from; None: all."""
+NGRAMS: dict[str, set[str]] = {"ngram": {name for name, _ in SOURCES.values()}, "ngram_children_only": {"children"}}
+"""The sources each 5-gram learns from: all that were read, without the rows made of sentences they hold already."""
+ROWS_OF = ("t0", "dolly", sentences.SOURCE)
 ROWS = 150
-"""Held-out rows scored of each source."""
+"""Held-out rows scored of each source that has rows."""
 OPENINGS = (
     "Once upon a time there was a little girl who lived",
     '"Where have you been?" asked the old woman.',
@@ -100,7 +104,7 @@ def main() -> None:
 def held_out_texts(file: Path, tokenizer: Any, book_bytes: int | None = None) -> list[Text]:
     """The held-out books or their beginnings, the first ROWS held-out rows of each source, our own text."""
     documents = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
-    rows = [[d for d in documents if d["source"] == source][:ROWS] for source in ("t0", "dolly")]
+    rows = [[d for d in documents if d["source"] == source][:ROWS] for source in ROWS_OF]
     own = (ROOT / "own_text.txt").read_text(encoding="utf-8").strip()
     return [
         *(whole("books", d["title"], beginning(d["text"], book_bytes), tokenizer) for d in documents if "text" in d),
@@ -145,7 +149,11 @@ def tables(texts: Sequence[Text], bits: dict[str, list[float]]) -> dict[str, Any
             "starter_under_best_ngram": round(1 - books["starter"] / best, 4),
         },
         "books": {title: _rate(texts, bits, lambda text, title=title: text.name == title) for title in titles},
-        "completions": {g: _rate(texts, bits, lambda text, g=g: text.group == g) for g in ("t0", "dolly")},
+        "completions": {
+            g: _rate(texts, bits, lambda text, g=g: text.group == g)
+            for g in ROWS_OF
+            if any(t.group == g for t in texts)
+        },
         "own_text": _rate(texts, bits, lambda text: text.group == "own_text"),
     }
 
@@ -176,9 +184,9 @@ def _model(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True).eval()
 
 
-def _ngram(build: Path, vocabulary: int, sources: set[str] | None) -> Scorer:
+def _ngram(build: Path, vocabulary: int, sources: set[str]) -> Scorer:
     rows = token_rows(build, "train")
-    text = np.concatenate([tokens for source, tokens in rows.items() if sources is None or source in sources])
+    text = np.concatenate([tokens for source, tokens in rows.items() if source in sources])
     ngram = KneserNey(vocabulary).fit(text)
     return lambda tokens: ngram.log2_probs(tokens)[1:]
 

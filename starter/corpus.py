@@ -8,7 +8,8 @@ line is one document, {"source", "title", "text"}, or one prompt/completion row,
 Held out are whole children's books and whole groups of rows, never pieces: the first eight bytes of the SHA-256 of
 "title|author" (for a row: of the longest sentence of its prompt, letters and digits alone, which its sister rows share
 whatever template stands around it), taken modulo PARTS, are 0 for the validation part and 1 for the test part. The
-paragraphs of held-out books are taken out of the training text too, wherever another volume repeats them.
+paragraphs of held-out books are taken out of the training text too, wherever another volume repeats them. Each part
+ends with the rows that sentences.py makes of its sentences.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
+
+import sentences
 
 ROOT = Path(__file__).parent
 DEFAULT_FOLDER = ROOT.parent.parent / "shared" / "data" / "corpus"
@@ -73,6 +77,8 @@ def write(documents: Iterable[Document], out: Path) -> dict[str, Any]:
         parts[part(document)].append(document)
     held_out = {p for name in ("validation", "test") for d in parts[name] for p in paragraphs(d.get("text", ""))}
     parts["train"], repeated = _without(parts["train"], held_out)
+    for rows in parts.values():
+        rows.extend([row for document in rows if document["source"] in sentences.FROM for row in made_of(document)])
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -94,6 +100,12 @@ def part(document: Document) -> str:
         return "train"
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % PARTS
     return {0: "validation", 1: "test"}.get(number, "train")
+
+
+def made_of(document: Document) -> Iterator[Document]:
+    """The rows made of a document's sentences, the same ones each time."""
+    for row in sentences.rows(document["text"], Random(document["title"])):
+        yield {"source": sentences.SOURCE, **row}
 
 
 def paragraphs(text: str) -> list[str]:
