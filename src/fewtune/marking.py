@@ -14,7 +14,7 @@ from typing import Any
 
 from fewtune.data.files import written_whole
 from fewtune.data.read import read_table
-from fewtune.data.readers.base import Table
+from fewtune.data.readers.base import Table, is_nested
 from fewtune.errors import ColumnError, DataError, UsageError
 from fewtune.metrics.marks import MARKS, SignTest, marks_to_tell, sign_test
 
@@ -65,8 +65,8 @@ class Marks:
 
     source: str
     judged: tuple[Judged, ...]
-    preferences: tuple[dict[str, str], ...]
-    """`prompt`, `chosen`, `rejected` of every mark that decides between two texts."""
+    preferences: tuple[dict[str, Any], ...]
+    """`prompt` (of a conversation its messages), `chosen`, `rejected` of every mark that decides between two texts."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -90,7 +90,7 @@ def marks(source: object) -> Marks:
     pairs = list(dict.fromkeys((one["first"], one["second"]) for one in records))
     judged = [_judged(*pair, [one for one in records if (one["first"], one["second"]) == pair]) for pair in pairs]
     decided = [one for one in records if one["mark"] != "tie" and one["chosen"] and one["rejected"]]
-    kept = [{name: one[name] for name in ("prompt", "chosen", "rejected")} for one in decided]
+    kept = [{"prompt": one["said"], "chosen": one["chosen"], "rejected": one["rejected"]} for one in decided]
     return Marks(table.source, tuple(judged), tuple(kept))
 
 
@@ -113,9 +113,11 @@ def _records(table: Table) -> list[dict[str, Any]]:
         )
     empty = [None] * len(table)
     columns = {name: table.columns.get(name, empty) for name in (*COLUMNS, "chosen", "rejected", "blind")}
+    prompts = table.values.get("prompt", columns["prompt"])
     records = []
     for place, row in enumerate(table.rows):
         record: dict[str, Any] = {name: cells[place] or "" for name, cells in columns.items()}
+        record["said"] = prompts[place] if is_nested(prompts[place]) else record["prompt"]
         record["blind"] = str(record["blind"]).lower() == "true"
         _check(record, table.source, row)
         records.append(record)

@@ -22,6 +22,7 @@ from fewtune.methods.preference.trainers import require_trl
 from fewtune.methods.preference.tuned import PreferenceMethod
 from fewtune.report.preferred import build_preferred, finish_preferred, is_kept
 from fewtune.report.preferred_test import read_preferred_test
+from fewtune.report.written import sample_of
 from fewtune.study.changes import change_of, changed
 from fewtune.study.choice import FIRST_STAGE
 from fewtune.study.forgetting import forgetting
@@ -175,14 +176,7 @@ def samples(dataset: Dataset, first: WritingModel, model: WritingModel) -> list[
     shown = asked[:: max(1, len(asked) // SAMPLES)][:SAMPLES]
     answers = {FIRST_STAGE: first.write(shown), "winner": model.write(shown)}
     return [
-        {
-            "row": example.row,
-            "id": example.id,
-            "prompt": example.prompt,
-            "completion": example.completion,
-            "answers": {way: texts[place] for way, texts in answers.items()},
-        }
-        for place, example in enumerate(shown)
+        sample_of(example, {way: texts[place] for way, texts in answers.items()}) for place, example in enumerate(shown)
     ]
 
 

@@ -112,7 +112,7 @@ def test_marks_of_the_page_are_pairs_and_ties_are_none():
     found = read_preferences([*rows, tie])
     assert len(found) == 6
     assert found.examples[0].completion == "Yes, until six."
-    assert any("1 marks decide nothing" in note for note in found.notes)
+    assert any("1 marks make no pair" in note for note in found.notes)
 
 
 FAULTS = {

@@ -61,10 +61,12 @@ class Cells:
             raise _lacking(table, "chosen" if chosen is None else "rejected")
         raise _lacking(table, "chosen" if completion is None else "label")
 
-    def is_tie(self, place: int) -> bool:
-        """Whether it is a mark that decides nothing."""
+    def decides(self, place: int) -> bool:
+        """False of a mark of the page that makes no pair: a tie, or one of two answers with nothing in it."""
         mark = self.table.columns.get("mark")
-        return mark is not None and "second" in self.table.columns and mark[place] == "tie"
+        if mark is None or "second" not in self.table.columns:
+            return True
+        return mark[place] != "tie" and bool(self._cell(self.first, place) and self._cell(self.second, place))
 
     def example(self, place: int) -> Example:
         """One row."""

@@ -39,7 +39,7 @@ def read_preferences(source: object) -> Dataset:
         return source
     table = read_table(source)
     cells = Cells.of(table)
-    kept = [place for place in range(len(table)) if not cells.is_tie(place)]
+    kept = [place for place in range(len(table)) if cells.decides(place)]
     examples = [cells.example(place) for place in kept]
     notes = [*table.notes, *_left_out(len(table) - len(kept)), *_told(examples)]
     found = Dataset(
@@ -138,7 +138,7 @@ def _same(text: str) -> str:
 
 
 def _left_out(ties: int) -> list[str]:
-    return [f"{ties} marks decide nothing and are left out."] if ties else []
+    return [f"{ties} marks make no pair (ties, or an answer with nothing in it) and are left out."] if ties else []
 
 
 def _told(examples: Sequence[Example]) -> list[str]:

@@ -70,6 +70,11 @@ def coded(sentence: str) -> Markup:
     return Markup().join(marked)
 
 
+def kept(text: str) -> Markup:
+    """A text as the value of an attribute, for scripts to give back unchanged: HTML makes one line end of two."""
+    return Markup(str(escape(text)).replace("\r", "&#13;"))
+
+
 @cache
 def environment() -> Environment:
     """Templates of this package; everything printed is escaped."""
@@ -82,5 +87,6 @@ def environment() -> Environment:
     )
     made.filters["count"] = count
     made.filters["coded"] = coded
+    made.filters["kept"] = kept
     made.globals["m"] = made.get_template("macros.html").module
     return made

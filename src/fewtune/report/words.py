@@ -192,10 +192,11 @@ def _in_bits(
     )
 
 
-def clip(text: Any, limit: int = 320) -> Clipped:
-    """The first `limit` characters on one line, never cut inside a combined character."""
+def clip(text: Any, limit: int = 320, *, lines: bool = False) -> Clipped:
+    """The first `limit` characters on one line, never cut in a combined character; `lines`: on as many as it has."""
     whole = "" if text is None else str(text)
-    start = " ".join(whole[: 4 * limit].split())
+    said = whole[: 4 * limit].splitlines() if lines else [whole[: 4 * limit]]
+    start = "\n".join(" ".join(line.split()) for line in said).strip("\n")
     if len(start) <= limit and len(whole) <= 4 * limit:
         return Clipped(start)
     cut = min(limit, len(start))

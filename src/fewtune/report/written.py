@@ -5,7 +5,8 @@ Legend: N rows, J splits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def score_test(model: WritingModel, train: Dataset, test: Dataset, *, command: s
         block["rows"] = len(test)
         if texts is not None:
             block["samples"] = [
-                _sample(example, {"winner": text})
+                sample_of(example, {"winner": text})
                 for example, text in list(zip(kept.examples, texts, strict=True))[:SAMPLES]
             ]
     else:
@@ -255,18 +256,21 @@ def _samples(climb: Climb, dataset: Dataset) -> list[dict[str, Any]]:
     )
     shown = rows[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
     return [
-        _sample(dataset.examples[row], {name: texts[row] for name, texts in written.items() if row in texts})
+        sample_of(dataset.examples[row], {name: texts[row] for name, texts in written.items() if row in texts})
         for row in shown
     ]
 
 
-def _sample(example: Example, answers: dict[str, str]) -> dict[str, Any]:
+def sample_of(example: Example, answers: Mapping[str, str]) -> dict[str, Any]:
+    """One prompt with what was given and what each way wrote; of a conversation, all that was said before as well."""
+    said = {"messages": [asdict(turn) for turn in example.messages[:-1]]} if example.messages else {}
     return {
         "row": example.row,
         "id": example.id,
         "prompt": example.prompt,
+        **said,
         "completion": example.completion,
-        "answers": answers,
+        "answers": dict(answers),
     }
 
 

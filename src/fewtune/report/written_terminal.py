@@ -12,9 +12,10 @@ from rich.text import Text
 
 from fewtune.report.sections import beside, decision, tasks, written
 from fewtune.report.terminal import compared, plain, rungs_table, steps
-from fewtune.report.words import Comparison
+from fewtune.report.words import Comparison, clip
 
 MOST_SAMPLES = 2
+LONGEST = 900
 STYLES = {"better": "green", "worse": "red"}
 TITLES = {"bits_per_byte": "Bits/byte", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
 
@@ -47,12 +48,16 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     parts += [plain(said) for said in _beside(result)]
     shown = written.samples(result)
     for row in (shown["rows"] if shown else [])[:MOST_SAMPLES]:
-        parts += [Text(), plain(f"Row {row['row']}: {row['prompt'].text}", "bold")]
-        parts.append(plain(f"  Given: {row['given'].text}"))
-        parts += [plain(f"  {one['words']}: {one['text'].text or 'nothing'}") for one in row["answers"]]
+        parts += [Text(), plain(f"Row {row['row']}: {_line(row['prompt'].text)}", "bold")]
+        parts.append(plain(f"  Given: {_line(row['given'].text)}"))
+        parts += [plain(f"  {one['words']}: {_line(one['text'].text) or 'nothing'}") for one in row["answers"]]
     if advice:
         parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
     return Group(*parts)
+
+
+def _line(text: str) -> str:
+    return clip(text, LONGEST).text
 
 
 def tasks_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,9 @@ WAYS = {
 }
 """What an answer of the samples is called."""
 LONGEST = 900
+"""Of a prompt shown, in characters."""
+LONGEST_ANSWER = 4_000
+"""Who marks which answer is better should see the end of both."""
 
 
 def measured(name: str, value: Any) -> tuple[str, str]:
@@ -140,14 +144,22 @@ def samples(result: Result) -> Section:
 
 def _sample(one: Mapping[str, Any]) -> dict[str, Any]:
     answers = part(one, "answers")
+    said = [{"role": str(turn.get("role")), "content": str(turn.get("content"))} for turn in items(one.get("messages"))]
+    asked = "\n".join(f"{turn['role']}: {turn['content']}" for turn in said) or one.get("prompt")
     return {
         "row": count(one.get("row")),
         "id": str(one.get("id") or ""),
         "whole": str(one.get("prompt") or ""),
-        "prompt": clip(one.get("prompt"), LONGEST),
-        "given": clip(one.get("completion"), LONGEST),
+        "messages": json.dumps(said, ensure_ascii=False) if said else "",
+        "prompt": clip(asked, LONGEST, lines=True),
+        "given": clip(one.get("completion"), LONGEST_ANSWER, lines=True),
         "answers": [
-            {"way": way, "words": words, "whole": str(answers[way] or ""), "text": clip(answers[way], LONGEST)}
+            {
+                "way": way,
+                "words": words,
+                "whole": str(answers[way] or ""),
+                "text": clip(answers[way], LONGEST_ANSWER, lines=True),
+            }
             for way, words in WAYS.items()
             if way in answers
         ],

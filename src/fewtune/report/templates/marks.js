@@ -5,6 +5,7 @@
   const [blind, other, save, told] = ["input", "select", "button", "output"].map((kind) => panel.querySelector(kind));
   const first = panel.dataset.first, seed = parseInt(panel.dataset.seed, 10) || 0;
   const marks = new Map();
+  let unsaved = false;
   // A coin for each row, from the seed of the fit: the same whenever the page is opened.
   const coin = (place) => {
     let x = (Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b)) >>> 0;
@@ -22,6 +23,7 @@
       button.addEventListener("click", () => {
         const key = `${place}/${other.value}`;
         if (marks.get(key)?.mark === mark) marks.delete(key); else marks.set(key, { mark, blind: blind.checked, second: other.value });
+        unsaved = marks.size > 0;
         show();
       });
       return button;
@@ -50,8 +52,9 @@
         button.textContent = at < 2 ? `${called[at]} is better` : "They are alike";
         button.setAttribute("aria-pressed", String(kept?.mark === button.dataset.mark));
       });
-      // The order of the buttons would give the names away.
-      sample.cell.replaceChildren(...(turned ? [1, 0, 2] : [0, 1, 2]).map((at) => sample.buttons[at]));
+      // The order of the buttons would give the names away. Moved only when it must be: moving takes the focus away.
+      const inOrder = (turned ? [1, 0, 2] : [0, 1, 2]).map((at) => sample.buttons[at]);
+      if (inOrder.some((button, at) => sample.cell.children[at] !== button)) sample.cell.replaceChildren(...inOrder);
     });
     told.textContent = marks.size ? `${marks.size} marked` : "";
     save.disabled = !marks.size;
@@ -60,7 +63,8 @@
     const { table, rows } = samples[parseInt(key, 10)];
     const [mine, theirs] = [first, second].map((way) => rows.find((row) => row.dataset.way === way).dataset.answer);
     const answers = mark === "tie" ? {} : mark === "better" ? { chosen: mine, rejected: theirs } : { chosen: theirs, rejected: mine };
-    const { row, id, prompt } = table.dataset;
+    const { row, id, messages } = table.dataset;
+    const prompt = messages ? JSON.parse(messages) : table.dataset.prompt;
     return JSON.stringify({ prompt, ...answers, mark, first, second, row: parseInt(row.replaceAll(",", ""), 10), id, blind });
   });
   save.addEventListener("click", () => {
@@ -68,7 +72,10 @@
     link.href = URL.createObjectURL(new Blob([lines().join("\n") + "\n"], { type: "application/x-ndjson" }));
     link.download = "marks.jsonl"; link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    unsaved = false;
   });
+  // Marks live in this page alone until they are saved.
+  addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
   for (const one of [blind, other]) one.addEventListener("change", show);
   panel.hidden = false;
   show();
