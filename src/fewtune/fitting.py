@@ -21,7 +21,7 @@ from fewtune.data.splits import Split, repeated_folds
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.data.templates.words import check_words
 from fewtune.errors import DataError, UsageError
-from fewtune.methods.base import Writer
+from fewtune.methods.base import Fitted, Writer
 from fewtune.methods.preference.rows import check_lengths as check_pair_lengths
 from fewtune.model_folder import Model
 from fewtune.recipe import Recipe
@@ -62,6 +62,7 @@ class Fit:
     model: Model | WritingModel
     result: dict[str, Any]
     climb: Climb
+    budget: Budget
     encoder: Encoder | None
     """The winner's backbone; None when it reads no text."""
     ground: Ground
@@ -191,15 +192,10 @@ def open_language_models(
     """
     from fewtune.backbones.language.load import load_language_model
 
-    progress.start("Opening the model", len(names))
-    models = {}
-    for name in names:
-        # Weights that move are kept in float32; what is frozen is cast once where products run in half precision.
-        # A model shared out is large: its frozen weights are held as products need them.
-        models[name] = load_language_model(name, precision=None if team else "float32", team=team)
-        progress.advance()
-    progress.finish()
-    return models
+    # Weights that move are kept in float32; what is frozen is cast once where products run in half precision.
+    # A model shared out is large: its frozen weights are held as products need them.
+    opened = progress.through("Opening the model", names)
+    return {name: load_language_model(name, precision=None if team else "float32", team=team) for name in opened}
 
 
 def check_lengths(dataset: Dataset, models: dict[str, LanguageModel], template: Template | None) -> list[str]:
@@ -246,38 +242,35 @@ def _hands(settings: Settings, context: Context) -> Iterator[Executor]:
 
 
 def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_source: str | None) -> Fit:
-    context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
+    context, budget = evaluator.context, evaluator.budget
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)
-    recipe = climbed.winning.recipe
-    progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
-    fitted = evaluator.refit(recipe)
-    progress.advance()
-    progress.finish()
+    recipe, fitted = climbed.winning.recipe, refitted(evaluator, climbed)
     model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
     encoder = context.encoders[recipe.backbone] if recipe.method.embeds else None
-    return Fit(model, result, climbed, encoder, ground)
+    return Fit(model, result, climbed, budget, encoder, ground)
 
 
 def _fit_to_write(evaluator: Evaluator, ground: Ground, settings: Settings, own: Dataset | None) -> Fit:
     context, budget, progress = evaluator.context, evaluator.budget, evaluator.progress
     climbed = climb(evaluator, rungs_to_write(settings, context))
     parts = apart(evaluator, climbed)
-    recipe = climbed.winning.recipe
-    progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
-    fitted = evaluator.refit(recipe)
-    progress.advance()
-    progress.finish()
+    fitted = refitted(evaluator, climbed)
     assert isinstance(fitted, Writer)
-    model = WritingModel(fitted, recipe, context.dataset.task)
+    model = WritingModel(fitted, climbed.winning.recipe, context.dataset.task)
     budget.reserve = 0.0  # it was kept back for the refit, which is done
-    progress.start("Looking for what was forgotten", 1)
-    after = aftermath(fitted, climbed, context, own, budget, seed=settings.seed)
-    progress.advance()
-    progress.finish()
+    with progress.stage("Looking for what was forgotten"):
+        after = aftermath(fitted, climbed, context, own, budget, seed=settings.seed)
     result = build_written(climbed, context, settings, budget) | after
     with_tasks(result, context, climbed, parts)
-    return Fit(model, result, climbed, None, ground)
+    return Fit(model, result, climbed, budget, None, ground)
+
+
+def refitted(evaluator: Evaluator, climbed: Climb) -> Fitted:
+    """The winner, fitted on all rows."""
+    recipe = climbed.winning.recipe
+    with evaluator.progress.stage(f"Fitting {recipe.title.lower()} on all rows"):
+        return evaluator.refit(recipe)
 
 
 def aftermath(
@@ -285,13 +278,17 @@ def aftermath(
 ) -> dict[str, Any]:
     """What tuning did beside its task: what was forgotten, and what was learnt by heart."""
     trained = fitted.trainable_parameters > 0
-    sets = [(GENERAL, general_text()), *([] if own is None else [(OWN, own)])]
     held_out = oof_texts(climbed.winning.oof)
     options: dict[str, Any] = {"groups": context.groups, "seed": seed}
     return {
-        "forgetting": forgetting(fitted, trained, sets, budget, seed=seed),
+        "forgetting": forgetting(fitted, trained, probes(own), budget, seed=seed),
         "memorisation": memorisation(fitted, trained, context.dataset, held_out, budget, **options),
     }
+
+
+def probes(own: Dataset | None) -> list[tuple[str, Dataset]]:
+    """What forgetting is measured on: the text that comes with fewtune, and a person's own probes."""
+    return [(GENERAL, general_text()), *([] if own is None else [(OWN, own)])]
 
 
 def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
@@ -310,29 +307,11 @@ def rungs_to_write(settings: Settings, context: Context) -> list[Recipe]:
     return [recipe for recipe in found if recipe.method.name in wanted]
 
 
-def open_backbones(names: tuple[str, ...], progress: Progress) -> dict[str, Encoder]:
-    """Backbones by the names they were given, opened under a bar. Raises BackboneError."""
-    from fewtune.backbones.load import load_encoder
-
-    progress.start("Opening the backbone", len(names))
-    encoders = {}
-    for name in names:
-        encoders[name] = load_encoder(name)
-        progress.advance()
-    progress.finish()
-    return encoders
-
-
 def _embed(texts: list[str], encoders: dict[str, Encoder], progress: Progress) -> None:
     """The frozen answers every rung shares, with a bar of their own."""
     for encoder in encoders.values():
         progress.start("Reading the texts once", len(texts))
-
-        def done(count: int) -> None:
-            for _ in range(count):
-                progress.advance()
-
-        encoder.embed(texts, progress=done)
+        encoder.embed(texts, progress=progress.several)
         progress.finish()
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from fewtune.data.base import Dataset
 from fewtune.data.exchanges import prompt_key
-from fewtune.data.general import GENERAL, OWN, general_text, read_general
+from fewtune.data.general import read_general
 from fewtune.data.preferences import are_pairs, read_preferences
 from fewtune.data.templates.base import PLAIN
 from fewtune.data.test_lock import record
 from fewtune.errors import UsageError
-from fewtune.fitting import laid_out
+from fewtune.fitting import laid_out, probes, refitted
 from fewtune.methods.base import Writer
 from fewtune.methods.preference.first_stage import FirstStage
 from fewtune.methods.preference.trainers import require_trl
@@ -89,11 +89,7 @@ def prefer(
     with laid_out(dataset, settings, progress=progress, writes=True) as (evaluator, _):
         found = candidates(settings, evaluator, start)
         climbed = kept(climb(evaluator, found))
-        recipe = climbed.winning.recipe
-        progress.start(f"Fitting {recipe.title.lower()} on all rows", 1)
-        fitted = evaluator.refit(recipe)
-        progress.advance()
-        progress.finish()
+        fitted = refitted(evaluator, climbed)
         assert isinstance(fitted, Writer)
         return _reported(evaluator, settings, climbed, fitted, own, progress)
 
@@ -143,13 +139,10 @@ def _reported(
     first = model if recipe.method == FirstStage() else WritingModel(_opened(evaluator, untuned), untuned, "generation")
     budget.reserve = 0.0  # it was kept back for the refit, which is done
     result = build_preferred(climbed, context, settings, budget)
-    progress.start("Looking for what was forgotten", 1)
-    sets = [(GENERAL, general_text()), *([] if own is None else [(OWN, own)])]
-    result["forgetting"] = forgetting(fitted, is_kept(result), sets, budget, seed=settings.seed)
-    if is_kept(result):
-        result["samples"] = samples(context.dataset, first, model)
-    progress.advance()
-    progress.finish()
+    with progress.stage("Looking for what was forgotten"):
+        result["forgetting"] = forgetting(fitted, is_kept(result), probes(own), budget, seed=settings.seed)
+        if is_kept(result):
+            result["samples"] = samples(context.dataset, first, model)
     finish_preferred(result, climbed, budget)
     return Preference(model, result, climbed, budget, first, context.dataset)
 

@@ -109,6 +109,7 @@ def _open(backbone: str | None, checks: Sequence[type[Check]], progress: Progres
     """The backbone, where one is named and a check needs it."""
     if backbone is None or not any(check.needs & MODELS for check in checks):
         return None
-    from fewtune.fitting import open_backbones
+    from fewtune.backbones.load import load_encoder
 
-    return open_backbones((backbone,), progress)[backbone]
+    with progress.stage("Opening the backbone"):
+        return load_encoder(backbone)

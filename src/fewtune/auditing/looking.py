@@ -51,16 +51,13 @@ def audit(
         else:
             to_run.append(check)
     _ask_ahead(ground, to_run, progress)
-    progress.start("Looking at the data", len(to_run))
-    for check in to_run:
+    for check in progress.through("Looking at the data", to_run):
         started = time.perf_counter()
         try:
             findings += list(check().run(ground))
             seconds[check.name] = round(time.perf_counter() - started, 3)
         except FewtuneError as error:
             failed[check.name] = str(error)
-        progress.advance()
-    progress.finish()
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))  # stable: checks keep their order
     return Audit(ground, tuple(findings), tuple(checks), skipped, failed, seconds, settings or {})
 
@@ -75,8 +72,7 @@ def _ask_ahead(ground: Ground, checks: Sequence[type[Check]], progress: Progress
         for start in range(0, len(texts), EMBEDDED_AT_ONCE):
             piece = texts[start : start + EMBEDDED_AT_ONCE]
             ground.embed(piece)
-            for _ in piece:
-                progress.advance()
+            progress.several(len(piece))
         progress.finish()
     if "predictions" in needs:
         with contextlib.suppress(FewtuneError):  # the checks that ask again will name it

@@ -23,12 +23,7 @@ def open_to_classify(names: Sequence[str], progress: Progress) -> tuple[dict[str
     """Backbones that embed and those that write, by the names they were given; some do both. Raises BackboneError."""
     from fewtune.backbones.either import open_either
 
-    progress.start("Opening the backbone", len(names))
-    opened = {}
-    for name in names:
-        opened[name] = open_either(name)
-        progress.advance()
-    progress.finish()
+    opened = {name: open_either(name) for name in progress.through("Opening the backbone", names)}
     encoders = {name: one.encoder for name, one in opened.items() if one.encoder is not None}
     return encoders, {name: one.language_model for name, one in opened.items() if one.language_model is not None}
 

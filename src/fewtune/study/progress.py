@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class Progress:
     """Silent: the null object. Subclasses draw."""
@@ -20,3 +26,24 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Something worth a line."""
+
+    @contextlib.contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """What is done inside is a stage of its own; one that raises stays unfinished."""
+        self.start(title, 1)
+        yield
+        self.advance()
+        self.finish()
+
+    def through(self, title: str, each: Sequence[T]) -> Iterator[T]:
+        """A stage that takes what it is about one by one."""
+        self.start(title, len(each))
+        for one in each:
+            yield one
+            self.advance()
+        self.finish()
+
+    def several(self, count: int) -> None:
+        """So many runs of the stage are finished."""
+        for _ in range(count):
+            self.advance()
