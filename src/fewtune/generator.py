@@ -152,12 +152,11 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
 
     def _mix(self) -> Mix:
         """What is learnt again."""
-        from fewtune.data.general import general_text, read_general, read_replay
+        from fewtune.data.general import read_replays
         from fewtune.data.mixing import Mix
 
         sources = [self.replay] if isinstance(self.replay, str | Path | Dataset) else list(self.replay)
-        measured = [general_text(), *([] if self.general is None else [read_general(self.general)])]
-        replayed = tuple(read_replay(source, measured=measured) for source in sources)
+        replayed = read_replays(sources, own=self.general)
         return Mix(replayed=replayed, share=self.replay_share, temperature=self.temperature)
 
     def fit_dataset(self, dataset: Dataset) -> TextGenerator:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.generate import MaxNewTokens, Penalty, Stop, System, Temperature, TopK, TopP
+from fewtune.cli.groups import Sampling, spread
 
 if TYPE_CHECKING:
     from fewtune.generating import Chat
@@ -19,28 +19,24 @@ HELP = """/reset        forget what was said
 /quit         leave, as Ctrl-D does
 Ctrl-C        stop the answer"""
 ASKS = "> "
+LIVELY = Sampling(temperature=0.7, top_p=0.95)
 
 
+@spread
 def chat(
-    folder: Annotated[str, typer.Argument(help="What `fewtune fit --out` wrote, a model folder, or a Hub name.")],
-    max_new_tokens: MaxNewTokens = None,
-    temperature: Temperature = 0.7,
-    top_p: TopP = 0.95,
-    top_k: TopK = 0,
-    repetition_penalty: Penalty = 1.0,
-    stop: Stop = None,
-    seed: options.Seed = 0,
+    folder: options.Writer,
+    *,
+    sampling: Sampling = LIVELY,
     template: options.Template = None,
-    system: System = None,
+    system: options.System = None,
 ) -> None:
     """Talk with a model. /help tells what can be typed; Ctrl-C stops an answer, Ctrl-D leaves."""
-    from fewtune.cli.generate import decoding, of_fit, opened
+    from fewtune.cli.generate import opened
     from fewtune.generating import Chat
 
-    settings = decoding(max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed)
+    sampling.decoding()  # what cannot be meant is said before a model is opened
     model = opened(folder, template, None)
-    settings = settings if max_new_tokens is not None else of_fit(settings, model)
-    talk(Chat(model, settings, system=system or model.template.instruction))
+    talk(Chat(model, sampling.decoding(model), system=system or model.template.instruction))
 
 
 def talk(held: Chat) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import check_file, check_rows, names_of, result_folder
+from fewtune.cli.given import check_file, check_rows, command_line, names_of, result_folder
 from fewtune.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _tell(found: Audit, folder: Path, drawn: Screen, *, as_json: bool) -> None:
 
     for data in found.parts.values():
         drawn.notes(data)
-    plain = found.to_json() | {"command": shlex.join(["fewtune", *sys.argv[1:]])}
+    plain = found.to_json() | {"command": command_line()}
     page = write_audit(folder, plain)
     if as_json:
         typer.echo(json.dumps(plain, ensure_ascii=False))

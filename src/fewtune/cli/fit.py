@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import (
-    called,
-    check_file,
-    check_replay,
-    check_rows,
-    check_tests,
-    read_tasks,
-    result_folder,
-    time_to_spend,
-)
+from fewtune.cli.given import called, check_rows, check_tests, command_line, read_tasks, result_folder
+from fewtune.cli.groups import Beside, Columns, Judging, spread
+from fewtune.cli.keeping import keep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +21,9 @@ if TYPE_CHECKING:
     from fewtune.data.base import Dataset
     from fewtune.data.mixing import Mix
     from fewtune.fitting import Fit
+    from fewtune.model_folder import Model
     from fewtune.study.settings import Settings
-
-STARTED = time.perf_counter()
-DEFAULT_BUDGET = "15m"
+    from fewtune.writer_folder import WritingModel
 
 # Options of this command alone.
 Train = Annotated[
@@ -55,13 +45,6 @@ Methods = Annotated[
     list[str] | None,
     typer.Option(help="Judge these methods only, and what they are held against."),
 ]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of a method, such as lora.rank=64; may be repeated.")
-]
-ProbePrompts = Annotated[
-    str | None,
-    typer.Option(help="Prompts or texts that a model that writes should not forget; scored before and after."),
-]
 Processes = Annotated[
     int | None, typer.Option(help="Share a model that writes among so many GPUs, or processes of a CPU.")
 ]
@@ -78,33 +61,23 @@ Out = Annotated[Path | None, options.folder("Result folder", unless="runs/NAME")
 AsJson = Annotated[bool, options.printed("result.json")]
 
 
+@spread
 def fit(
     train: Train,
-    text: options.Text = None,
-    label: options.Label = None,
-    group: options.Group = None,
-    pair: options.Pair = None,
+    *,
+    columns: Columns,
     unlabelled: options.Unlabelled = None,
     test: Test = None,
-    probe_prompts: ProbePrompts = None,
-    replay: options.Replay = None,
-    replay_share: options.ReplayShare = 0.05,
-    temperature: options.Temperature = 2.0,
+    beside: Beside,
     backbone: Backbones = None,
     method: Methods = None,
-    budget: options.Budget = DEFAULT_BUDGET,
-    folds: options.Folds = None,
-    repeats: options.Repeats = None,
-    splits: options.Splits = None,
+    judging: Judging,
     template: options.Template = None,
     prefix: Prefix = None,
     words: options.Words = None,
     abstain: Abstain = 0.9,
     task: options.Task = None,
-    changes: Changes = None,
-    seed: options.Seed = 0,
-    executor: options.Executor = "auto",
-    ray_address: options.RayAddress = None,
+    changes: options.Changes = None,
     processes: Processes = None,
     micro_batch: MicroBatch = None,
     gradient_checkpointing: Checkpointing = None,
@@ -125,40 +98,22 @@ def fit(
         check_rows(file, called="TRAIN")
     check_tests(test or [], train)
     folder, drawn = result_folder(out, called(train)), screen(quiet=quiet)
-    columns = {"text": text, "label": label, "group": group, "pair": pair, "task": task}
-    check_file(probe_prompts, option="--probe-prompts")
-    check_replay(replay)
-    dataset, pool, mix = read_tasks(
-        drawn,
-        train,
-        unlabelled,
-        columns,
-        temperature=temperature,
-        replay=replay,
-        share=replay_share,
-        probes=probe_prompts,
-    )
+    beside.check()
+    dataset, pool, mix = read_tasks(drawn, train, columns, unlabelled, beside, task=task)
     with drawn:
         settings = Settings(
             backbones=tuple(backbone or ("default",)),
             methods=tuple(method) if method else None,
-            budget=time_to_spend(budget),
-            folds=folds,
-            repeats=repeats,
-            splits=splits,
             template=template_of(template, prefix=prefix, words=words),
             abstain=abstain,
-            seed=seed,
-            executor=executor,
-            ray_address=ray_address,
             processes=processes,
             thrift=Thrift(micro_batch, gradient_checkpointing),
             out=folder,
             task=dataset.task,
             changes=tuple(changes or ()),
-            started=STARTED,
+            **judging.settings(),
         )
-        result = run(dataset, pool, test or [], settings, folder, drawn, general=probe_prompts, mix=mix)
+        result = run(dataset, pool, test or [], settings, folder, drawn, general=beside.probe_prompts, mix=mix)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -178,13 +133,7 @@ def run(
 ) -> dict[str, Any]:
     """Fit, save the model, score the test file, write result and page."""
     from fewtune import fitting, model_folder
-    from fewtune.audit.leaks import group_column
-    from fewtune.data.read import read_like
-    from fewtune.report.html import write_report
-    from fewtune.report.result import finish, read_test
-    from fewtune.study.budget import Budget
-    from fewtune.study.store import write_json
-    from fewtune.writer_folder import WritingModel
+    from fewtune.writer_folder import WritingModel, save_writer
 
     done = fitting.fit(
         dataset,
@@ -195,48 +144,43 @@ def run(
         mix=mix,
         progress=progress,
     )
-    done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
+    done.result["command"] = command_line()
     if isinstance(done.model, WritingModel):
+        save_writer(done.model, folder / "model")
+        # What was replayed may not be in a test file either.
         learnt = dataset if mix is None else dataset.replace(examples=[*dataset, *mix.replay])
-        return finish_writing(done, test, learnt, folder)
-    model_folder.save(done.model, done.encoder, folder / "model")
-    if test:
-        # What was fitted stands before the test file is looked at: whatever is wrong with it costs no work.
-        write_json(folder / "result.json", done.result)
-        held = read_like(dataset, test[0], labelled=True, group=group_column(dataset))
-        read_test(done.result, done.model, done.ground, held)
-        finish(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
-    write_json(folder / "result.json", done.result)
-    write_report(folder)
+        read = partial(read_to_write, done, done.model, test, learnt)
+    else:
+        model_folder.save(done.model, done.encoder, folder / "model")
+        read = partial(read_to_classify, done, done.model, test, dataset)
+    keep(done.result, folder, read_test=read if test else None)
     return done.result
 
 
-def finish_writing(done: Fit, test: Sequence[str], dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """As `run` ends, of a model that writes; `dataset` holds what was replayed too, which may not be in a test file."""
+def read_to_classify(done: Fit, model: Model, test: Sequence[str], dataset: Dataset) -> None:
+    """Score the one test file."""
+    from fewtune.audit.leaks import group_column
+    from fewtune.data.read import read_like
+    from fewtune.report.result import finish, read_test
+
+    held = read_like(dataset, test[0], labelled=True, group=group_column(dataset))
+    read_test(done.result, model, done.ground, held)
+    finish(done.result, done.climb, done.budget)
+
+
+def read_to_write(done: Fit, model: WritingModel, test: Sequence[str], dataset: Dataset) -> None:
+    """Score the test file of each task, or the one there is; `dataset` is all that was learnt."""
     from fewtune.data.read import read_to_fit
-    from fewtune.report.html import write_report
     from fewtune.report.tasks import read_task_tests, say_who_is_hurt
     from fewtune.report.written import finish_written, read_written_test
-    from fewtune.study.budget import Budget
-    from fewtune.study.store import write_json
-    from fewtune.writer_folder import WritingModel, save_writer
 
-    assert isinstance(done.model, WritingModel)
-    save_writer(done.model, folder / "model")
-    if test:
-        write_json(folder / "result.json", done.result)
-        columns = {"text": dataset.text_column} if dataset.task == "language_modelling" else {}
-        held = [read_to_fit(file, task=dataset.task, **columns) for file in test]
-        tasks = done.result.get("tasks")
-        if tasks:
-            read_task_tests(
-                done.result, done.model, dataset, [(t["name"], h) for t, h in zip(tasks, held, strict=True)]
-            )
-        else:
-            read_written_test(done.result, done.model, dataset, held[0])
-        finish_written(done.result, done.climb, Budget(done.result["budget_seconds"], started=STARTED))
-        if tasks:
-            say_who_is_hurt(done.result)
-    write_json(folder / "result.json", done.result)
-    write_report(folder)
-    return done.result
+    columns = {"text": dataset.text_column} if dataset.task == "language_modelling" else {}
+    held = [read_to_fit(file, task=dataset.task, **columns) for file in test]
+    tasks = done.result.get("tasks")
+    if tasks:
+        read_task_tests(done.result, model, dataset, [(t["name"], h) for t, h in zip(tasks, held, strict=True)])
+    else:
+        read_written_test(done.result, model, dataset, held[0])
+    finish_written(done.result, done.climb, done.budget)
+    if tasks:
+        say_who_is_hurt(done.result)

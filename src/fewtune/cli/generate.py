@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fewtune.cli import options
+from fewtune.cli.given import command_line
+from fewtune.cli.groups import Sampling, spread
 from fewtune.errors import EmptyData, UsageError
 
 if TYPE_CHECKING:
@@ -18,39 +19,25 @@ if TYPE_CHECKING:
     from fewtune.data.base import Example
     from fewtune.generating import Opened
 
-MaxNewTokens = Annotated[
-    int | None, typer.Option(help="Most tokens of an answer; what the fit found long enough, or 256, when not given.")
-]
-Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token; up to 1, and beyond, draws.")]
-TopP = Annotated[float, typer.Option(help="Draw among the likeliest tokens that together have this probability.")]
-TopK = Annotated[int, typer.Option(help="Draw among this many of the likeliest tokens; 0 for all.")]
-Penalty = Annotated[float, typer.Option(help="Above 1, what was said becomes less likely to be said again.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End the answer where this would begin; may be repeated.")]
-System = Annotated[str | None, typer.Option(help="What the model is asked to be, or to do with every prompt.")]
 
-
+@spread
 def generate(
-    folder: Annotated[str, typer.Argument(help="What `fewtune fit --out` wrote, a model folder, or a Hub name.")],
+    folder: options.Writer,
     prompts: Annotated[
         list[str] | None, typer.Argument(help="Prompts, or one file of rows; `-` or nothing is standard input.")
     ] = None,
+    *,
     out: Annotated[Path | None, typer.Option(help="Write CSV, TSV, JSON lines or Parquet, by its ending.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of prompts of the file.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of standard input is a prompt.")] = False,
-    max_new_tokens: MaxNewTokens = None,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    top_k: TopK = 0,
-    repetition_penalty: Penalty = 1.0,
-    stop: Stop = None,
-    seed: options.Seed = 0,
+    sampling: Sampling,
     choices: Annotated[str | None, typer.Option(help="Answers to choose from, by commas; each is scored.")] = None,
     per_token: Annotated[
         bool, typer.Option("--per-token", help="Choices are scored by the token, so that long ones are not at a loss.")
     ] = False,
     json_schema: Annotated[Path | None, typer.Option(help="Answers are JSON of the schema in this file.")] = None,
     template: options.Template = None,
-    system: System = None,
+    system: options.System = None,
     stream: Annotated[
         bool | None, typer.Option("--stream/--no-stream", help="Show one answer as it is written; so on a terminal.")
     ] = None,
@@ -59,8 +46,7 @@ def generate(
     """Write answers with a tuned model, or any model that writes."""
     from fewtune.cli.predict import refuse_input
 
-    settings = decoding(max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed)
-    named = _choices(choices, json_schema, settings)
+    named = _choices(choices, json_schema, sampling.decoding())
     if per_token and not named:
         raise UsageError("--per-token says how --choices are scored: give them.")
     schema = _schema(json_schema)
@@ -68,7 +54,7 @@ def generate(
         refuse_input(out, prompts or [])
     rows = gather(prompts or [], text, lines=lines)
     model = opened(folder, template, system)
-    settings = settings if max_new_tokens is not None else of_fit(settings, model)
+    settings = sampling.decoding(model)
     streamed = stream if stream is not None else sys.stdout.isatty()
     if streamed and len(rows) == 1 and out is None and not as_json and not named:
         show_stream(rows[0], model, settings, schema)
@@ -80,29 +66,6 @@ def generate(
         typer.echo(f"{len(rows)} answers written to {write_table(out, columns)}", err=True)
     else:
         show(columns, as_json=as_json)
-
-
-def decoding(
-    max_new_tokens: int | None,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    repetition_penalty: float,
-    stop: list[str] | None,
-    seed: int,
-) -> Decoding:
-    """The options as one value. Raises UsageError for what cannot be meant, before any model is opened."""
-    from fewtune.backbones.decoding.settings import Decoding
-
-    most = Decoding().max_new_tokens if max_new_tokens is None else max_new_tokens
-    return Decoding(most, temperature, top_p, top_k, repetition_penalty, tuple(stop or ()), seed)
-
-
-def of_fit(settings: Decoding, model: Opened) -> Decoding:
-    """With the length the fit found to be enough, where it did."""
-    from dataclasses import replace
-
-    return settings if model.max_new_tokens is None else replace(settings, max_new_tokens=model.max_new_tokens)
 
 
 def opened(folder: str, template: str | None, system: str | None) -> Opened:
@@ -169,7 +132,7 @@ def _rows(source: str, column: str | None) -> list[Example]:
     dataset = read(source, text=column, labelled=False)
     for note in dataset.notes:
         typer.echo(f"  · {note}", err=True)
-    reading = record(dataset, purpose="predicted", command=shlex.join(["fewtune", *sys.argv[1:]]))
+    reading = record(dataset, purpose="predicted", command=command_line())
     if reading is not None:
         typer.echo(reading.sentence, err=True)
     return list(dataset)
@@ -196,19 +159,14 @@ def answers(
         columns["reference"] = [one.completion for one in rows]
     with screen(quiet=len(rows) < 2) as drawn:
         drawn.start("Answers", len(rows))
-
-        def progress(count: int) -> None:
-            for _ in range(count):
-                drawn.advance()
-
         if choices:
-            chosen = choose(model, rows, choices, per_token=per_token, progress=progress, say=drawn.say)
+            chosen = choose(model, rows, choices, per_token=per_token, progress=drawn.several, say=drawn.say)
             columns["answer"] = [one.text for one in chosen]
             columns["probability"] = [round(one.probabilities[one.text], 6) for one in chosen]
             for name in choices:
                 columns[f"p({name})"] = [round(one.probabilities[name], 6) for one in chosen]
             return columns
-        written = generate(model, rows, settings=settings, schema=schema, progress=progress, say=drawn.say)
+        written = generate(model, rows, settings=settings, schema=schema, progress=drawn.several, say=drawn.say)
     cut = [one.cut for one in written if one.cut]
     if cut:
         said = f"{len(cut)} of {len(rows)} prompts did not fit the context of {model.model.context} tokens"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fewtune.errors import UnreadableFile, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fewtune.cli.groups import Beside, Columns
     from fewtune.cli.screen import Screen
     from fewtune.data.base import Dataset, Task
     from fewtune.data.mixing import Mix
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["fewtune", *sys.argv[1:]])
 
 
 def check_rows(source: str, *, called: str = "FILE") -> None:
@@ -73,18 +83,15 @@ def task_named(given: str | None) -> Task | None:
 def read_rows(
     drawn: Screen,
     source: str,
+    columns: Columns,
     unlabelled: str | None = None,
     *,
-    text: str | None,
-    label: str | None,
-    group: str | None,
-    pair: list[str] | None,
     task: str | None = None,
 ) -> tuple[Dataset, Dataset | None]:
     """Rows to learn from, told as they are read, and texts without labels where a file of them is given."""
     from fewtune.data.read import read_like, read_to_fit
 
-    dataset = read_to_fit(source, text=text, label=label, group=group, pair=pair, task=task_named(task))
+    dataset = read_to_fit(source, **vars(columns), task=task_named(task))
     drawn.notes(dataset)
     # The text column of the training file is looked for first, then whatever the other file calls it.
     return dataset, None if unlabelled is None else read_like(dataset, unlabelled, labelled=False)
@@ -94,7 +101,12 @@ def called(train: list[str]) -> str:
     """What the results of several files are called after: the file, or the names of all tasks."""
     from fewtune.data.tasks import named
 
-    return train[0] if len(train) == 1 else "+".join(named(file)[0] for file in train).replace("/", "-") + ".jsonl"
+    return train[0] if len(train) == 1 else joined(named(file)[0] for file in train)
+
+
+def joined(names: Iterable[str]) -> str:
+    """One file's name for several."""
+    return "+".join(names).replace("/", "-") + ".jsonl"
 
 
 def check_tests(tests: list[str], train: list[str]) -> None:
@@ -107,38 +119,20 @@ def check_tests(tests: list[str], train: list[str]) -> None:
         check_file(file, option="--test")
 
 
-def check_replay(replay: list[str] | None) -> None:
-    """Raises UnreadableFile where something to replay is not there."""
-    from fewtune.data.general import COMES_WITH
-
-    for source in replay or ():
-        if source != COMES_WITH:
-            check_file(source, option="--replay")
-
-
 def read_tasks(
-    drawn: Screen,
-    train: list[str],
-    unlabelled: str | None,
-    columns: dict[str, Any],
-    *,
-    temperature: float,
-    replay: list[str] | None,
-    share: float,
-    probes: str | None = None,
+    drawn: Screen, train: list[str], columns: Columns, unlabelled: str | None, beside: Beside, *, task: str | None
 ) -> tuple[Dataset, Dataset | None, Mix | None]:
     """Rows to learn from, one file or several, with what is learnt beside them."""
-    from fewtune.data.general import general_text, read_general, read_replay
     from fewtune.data.mixing import Mix
     from fewtune.data.tasks import join, named
 
-    measured = [general_text(), *([read_general(probes)] if replay and probes is not None else [])]
-    replayed = tuple(read_replay(source, measured=measured) for source in replay or ())
+    replayed = beside.read()
     if len(train) == 1:
-        dataset, pool = read_rows(drawn, train[0], unlabelled, **columns)
-        return dataset, pool, Mix(replayed=replayed, share=share, temperature=temperature) if replay else None
+        dataset, pool = read_rows(drawn, train[0], columns, unlabelled, task=task)
+        mix = Mix(replayed=replayed, share=beside.replay_share, temperature=beside.temperature)
+        return dataset, pool, mix if replayed else None
     if unlabelled is not None:
         raise UsageError("--unlabelled is for one file of labelled rows.")
-    read = [(name, read_rows(drawn, file, **columns)[0]) for name, file in map(named, train)]
-    whole, mix = join(read, temperature=temperature, replayed=replayed, share=share)
+    read = [(name, read_rows(drawn, file, columns, task=task)[0]) for name, file in map(named, train)]
+    whole, mix = join(read, temperature=beside.temperature, replayed=replayed, share=beside.replay_share)
     return whole, None, mix

@@ -32,6 +32,9 @@ Backbone = Annotated[str, typer.Option(help="Encoder folder or Hub name.")]
 Template = Annotated[
     str | None, typer.Option(help="JSON file of a template, or a layout: plain, instruction, alpaca, chatml, chat.")
 ]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of a method, such as lora.rank=64; may be repeated.")
+]
 Words = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,6 +44,10 @@ Words = Annotated[
     ),
 ]
 
+ProbePrompts = Annotated[
+    str | None,
+    typer.Option(help="Prompts or texts that a model that writes should not forget; scored before and after."),
+]
 Replay = Annotated[
     list[str] | None,
     typer.Option(
@@ -61,6 +68,18 @@ Repeats = Annotated[int | None, typer.Option(help="Times the folds are dealt ane
 Seed = Annotated[int, typer.Option(help="The only source of randomness.")]
 Executor = Annotated[str, typer.Option(help="Who carries out the runs: auto, serial, forked, stacked or ray.")]
 RayAddress = Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster this machine belongs to, or auto.")]
+
+# What is written.
+Writer = Annotated[str, typer.Argument(help="What `fewtune fit --out` wrote, a model folder, or a Hub name.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(help="Most tokens of an answer; what the fit found long enough, or 256, when not given.")
+]
+SamplingTemperature = Annotated[float, typer.Option(help="0 takes the likeliest token; up to 1, and beyond, draws.")]
+TopP = Annotated[float, typer.Option(help="Draw among the likeliest tokens that together have this probability.")]
+TopK = Annotated[int, typer.Option(help="Draw among this many of the likeliest tokens; 0 for all.")]
+Penalty = Annotated[float, typer.Option(help="Above 1, what was said becomes less likely to be said again.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End the answer where this would begin; may be repeated.")]
+System = Annotated[str | None, typer.Option(help="What the model is asked to be, or to do with every prompt.")]
 
 # What is shown.
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]

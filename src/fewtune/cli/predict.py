@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fewtune.cli.given import command_line
 
 if TYPE_CHECKING:
     from fewtune.data.base import Dataset
@@ -95,7 +96,7 @@ def read_rows(source: str, column: str | None, pair: list[str] | None, of_fit: t
     if len(of_fit) > 1 and not pair:
         column, pair = column or of_fit[0], list(of_fit[1:])
     dataset = read(source, text=column, pair=pair, labelled=False)
-    reading = record(dataset, purpose="predicted", command=shlex.join(["fewtune", *sys.argv[1:]]))
+    reading = record(dataset, purpose="predicted", command=command_line())
     if reading is not None:
         typer.echo(reading.sentence, err=True)
     return dataset

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import check_file, check_rows, names_of, result_folder, time_to_spend
+from fewtune.cli.given import check_file, check_rows, command_line, names_of, result_folder
+from fewtune.cli.groups import Judging, spread
+from fewtune.cli.keeping import keep
 
 if TYPE_CHECKING:
     from fewtune.cli.screen import Screen
     from fewtune.data.base import Dataset
     from fewtune.study.settings import Settings
-
-STARTED = time.perf_counter()
-DEFAULT_BUDGET = "15m"
 
 # Options of this command alone.
 Folder = Annotated[str, typer.Argument(help="Folder of a fit of a model that writes; a model folder or Hub name too.")]
@@ -42,21 +39,17 @@ Out = Annotated[Path | None, options.folder("Result folder", unless="runs/NAME-p
 AsJson = Annotated[bool, options.printed("result.json")]
 
 
+@spread
 def prefer(
     folder: Folder,
     preferences: Preferences,
+    *,
     method: Methods = None,
     test: Test = None,
     probe_prompts: ProbePrompts = None,
-    budget: options.Budget = DEFAULT_BUDGET,
-    folds: options.Folds = None,
-    repeats: options.Repeats = None,
-    splits: options.Splits = None,
+    judging: Judging,
     template: options.Template = None,
     changes: Changes = None,
-    seed: options.Seed = 0,
-    executor: options.Executor = "auto",
-    ray_address: options.RayAddress = None,
     out: Out = None,
     as_json: AsJson = False,
     quiet: options.Quiet = False,
@@ -82,18 +75,11 @@ def prefer(
         settings = Settings(
             backbones=(folder,),
             methods=tuple(methods) if methods else None,
-            budget=time_to_spend(budget),
-            folds=folds,
-            repeats=repeats,
-            splits=splits,
             template=template_of(template),
-            seed=seed,
-            executor=executor,
-            ray_address=ray_address,
             out=written,
             task="preference",
             changes=tuple(changes or ()),
-            started=STARTED,
+            **judging.settings(),
         )
         result = run(dataset, test, settings, written, drawn, general=probe_prompts)
     if as_json:
@@ -107,17 +93,10 @@ def run(
 ) -> dict[str, Any]:
     """Tune, save the model, score the test file, write result and page."""
     from fewtune import preferring
-    from fewtune.report.html import write_report
-    from fewtune.study.store import write_json
     from fewtune.writer_folder import save_writer
 
     done = preferring.prefer(dataset, settings, general=general, progress=progress)
-    done.result["command"] = shlex.join(["fewtune", *sys.argv[1:]])
+    done.result["command"] = command_line()
     save_writer(done.model, folder / "model")
-    if test is not None:
-        # What was tuned stands before the test file is looked at: whatever is wrong with it costs no work.
-        write_json(folder / "result.json", done.result)
-        preferring.read_test(done, test)
-    write_json(folder / "result.json", done.result)
-    write_report(folder)
+    keep(done.result, folder, read_test=None if test is None else partial(preferring.read_test, done, test))
     return done.result

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import check_file, check_tests, result_folder, time_to_spend
+from fewtune.cli.given import check_file, check_tests, command_line, joined, result_folder, time_to_spend
 
 if TYPE_CHECKING:
-    from fewtune.staging import Plan
+    pass
 
 Files = Annotated[
     list[str], typer.Argument(help="Files in the order they are tuned on, each FILE or NAME=FILE; or one PLAN.toml.")
@@ -24,9 +22,6 @@ Test = Annotated[
 ]
 Backbone = Annotated[str, typer.Option(help="Model folder or Hub name the first stage begins with.")]
 Methods = Annotated[list[str] | None, typer.Option(help="Judge these methods only, in every stage.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of a method, such as lora.rank=64; may be repeated.")
-]
 Replay = Annotated[
     list[str] | None,
     typer.Option(help="What stages learn again: earlier (earlier stages' rows), general, or a file; may be repeated."),
@@ -43,7 +38,7 @@ def stages(
     probe_prompts: ProbePrompts = None,
     backbone: Backbone = "default",
     method: Methods = None,
-    changes: Changes = None,
+    changes: options.Changes = None,
     replay: Replay = None,
     replay_share: options.ReplayShare = 0.05,
     budget: Budget = "30m",
@@ -69,34 +64,31 @@ def stages(
         check_file(source, option="--replay")
     check_file(probe_prompts, option="--probe-prompts")
     wish = wished(files)
-    names = [str(stage.get("name") or Path(stage["train"]).stem) for stage in wish.stages]
     if test:
-        check_tests(test, names)
-    drawn, folder = screen(quiet=quiet), result_folder(out, "+".join(names).replace("/", "-") + ".jsonl", "stages")
+        check_tests(test, wish.names)
+    drawn, folder = screen(quiet=quiet), result_folder(out, joined(wish.names), "stages")
     read = [stage_of(one, test[place] if test else None) for place, one in enumerate(wish.stages)]
     for stage in read:
         drawn.notes(stage.train)
-    plan: Plan = sharing(
-        Plan(
-            stages=tuple(read),
-            out=folder,
-            backbone=backbone,
-            methods=tuple(method) if method else None,
-            changes=tuple(changes or ()),
-            budget=time_to_spend(budget),
-            folds=folds,
-            repeats=repeats,
-            seed=seed,
-            template=template_of(template),
-            executor=executor,
-            replay=tuple(replay or ()),
-            replay_share=replay_share,
-            general=probe_prompts,
-        ),
-        wish.shared,
+    asked = Plan(
+        stages=tuple(read),
+        out=folder,
+        backbone=backbone,
+        methods=tuple(method) if method else None,
+        changes=tuple(changes or ()),
+        budget=time_to_spend(budget),
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        template=template_of(template),
+        executor=executor,
+        replay=tuple(replay or ()),
+        replay_share=replay_share,
+        general=probe_prompts,
     )
+    plan = sharing(asked, wish.shared)
     with drawn:
-        result = run_stages(plan, progress=drawn, command=shlex.join(["fewtune", *sys.argv[1:]]))
+        result = run_stages(plan, progress=drawn, command=command_line())
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:

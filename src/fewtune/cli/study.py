@@ -10,6 +10,7 @@ import typer
 
 from fewtune.cli import options
 from fewtune.cli.given import read_rows, result_folder
+from fewtune.cli.groups import Columns, spread
 from fewtune.cli.study_grid import grid
 
 # Options of `fewtune study formats` alone.
@@ -34,12 +35,11 @@ def study() -> None:
 
 
 @app.command("formats")
+@spread
 def formats(
     file: options.Rows,
-    text: options.Text = None,
-    pair: options.Pair = None,
-    label: options.Label = None,
-    group: options.Group = None,
+    *,
+    columns: Columns,
     method: Method = "probe",
     backbone: options.Backbone = "default",
     instruction: Instruction = None,
@@ -65,7 +65,7 @@ def formats(
     from fewtune.studying import study_formats
 
     drawn, folder = screen(quiet=quiet), result_folder(out, file, "formats")
-    dataset, _ = read_rows(drawn, file, text=text, label=label, group=group, pair=pair)
+    dataset, _ = read_rows(drawn, file, columns)
     settings = Settings((backbone,), (method,), folds=folds, repeats=repeats, splits=splits, seed=seed, out=folder)
     with drawn:
         found = study_formats(

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import check_rows, read_rows, result_folder, time_to_spend
+from fewtune.cli.given import check_rows, read_rows, result_folder
+from fewtune.cli.groups import Columns, Judging, spread
 
 # Options of this command alone.
 Method = Annotated[str, typer.Option(help="Method whose settings are tried: lora, contrastive, probe, …")]
@@ -23,29 +24,23 @@ Margin = Annotated[float, typer.Option(help="A difference in accuracy within whi
 Risk = Annotated[float, typer.Option(help="Largest probability that the truly best setting is dropped.")]
 Out = Annotated[Path | None, options.folder("Result folder", unless="runs/NAME-grid")]
 AsJson = Annotated[bool, options.printed("grid.json")]
+UNLIMITED = Judging(budget="none")
 
 
+@spread
 def grid(
     file: options.Rows,
+    *,
     method: Method,
     settings: Tried,
     halving: Halving = True,
     margin: Margin = 0.01,
     risk: Risk = 0.05,
-    text: options.Text = None,
-    pair: options.Pair = None,
-    label: options.Label = None,
-    group: options.Group = None,
+    columns: Columns,
     unlabelled: options.Unlabelled = None,
     backbone: options.Backbone = "default",
     template: options.Template = None,
-    budget: options.Budget = "none",
-    splits: options.Splits = None,
-    folds: options.Folds = None,
-    repeats: options.Repeats = None,
-    seed: options.Seed = 0,
-    executor: options.Executor = "auto",
-    ray_address: options.RayAddress = None,
+    judging: Judging = UNLIMITED,
     out: Out = None,
     as_json: AsJson = False,
     quiet: options.Quiet = False,
@@ -63,25 +58,13 @@ def grid(
 
     check_rows(file)
     choices, folder = parse(method, settings), result_folder(out, file, "grid")
-    judging = Settings(
-        (backbone,),
-        (method,),
-        budget=time_to_spend(budget),
-        folds=folds,
-        repeats=repeats,
-        splits=splits,
-        template=template_of(template),
-        executor=executor,
-        ray_address=ray_address,
-        seed=seed,
-        out=folder,
-    )
+    asked = Settings((backbone,), (method,), template=template_of(template), out=folder, **judging.settings())
     drawn = screen(quiet=quiet)
-    dataset, pool = read_rows(drawn, file, unlabelled, text=text, label=label, group=group, pair=pair)
+    dataset, pool = read_rows(drawn, file, columns, unlabelled)
     dropping: dict[str, Any] = {"halving": halving, "margin": margin, "risk": risk}
     texts = tuple(pool.texts) if pool else ()
     with drawn:
-        found = study_grid(dataset, method, choices, judging, unlabelled=texts, **dropping, progress=drawn)
+        found = study_grid(dataset, method, choices, asked, unlabelled=texts, **dropping, progress=drawn)
     show(found, folder, as_json=as_json)
 
 

@@ -22,6 +22,8 @@ COMES_WITH = "general"
 """The word for the text that comes with fewtune, where a file could be named."""
 PIECE = 240
 """Characters of a piece of plain text that is replayed: about as much as a row is long where rows are short."""
+SAME_FROM = 20
+"""Characters from which a measured text found inside another is no chance."""
 _ENDS = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
 
@@ -86,8 +88,15 @@ def read_replay(source: object, *, measured: Iterable[Dataset] = ()) -> Replayed
     return Replayed(found.source, tuple(kept))
 
 
-SAME_FROM = 20
-"""Characters from which a measured text found inside another is no chance."""
+def read_replays(sources: Sequence[object], *, own: object = None) -> tuple[Replayed, ...]:
+    """Each of what is learnt again; none of it may be what forgetting is measured on: the general text, and `own`.
+
+    Raises as `read_replay` does.
+    """
+    if not sources:
+        return ()
+    measured = [general_text(), *([] if own is None else [read_general(own)])]
+    return tuple(read_replay(source, measured=measured) for source in sources)
 
 
 def pieces(example: Example) -> list[Example]:
@@ -126,6 +135,7 @@ __all__ = [
     "pieces",
     "read_general",
     "read_replay",
+    "read_replays",
     "replay_text",
     "to_write",
 ]

@@ -174,6 +174,11 @@ class Wished:
     stages: tuple[dict[str, Any], ...]
     shared: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the stages; a file's where none is given."""
+        return [str(stage.get("name") or Path(stage["train"]).stem) for stage in self.stages]
+
 
 def read_plan(path: str | Path) -> Wished:
     """A TOML file: settings that all stages share, then a `[[stage]]` each. Files are looked for from its folder.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fewtune.data.base import Dataset, Example
-from fewtune.data.general import GENERAL, OWN, general_text, pieces, read_general, read_replay
+from fewtune.data.general import GENERAL, OWN, general_text, pieces, read_general, read_replays
 from fewtune.data.mixing import Mix, Replayed
 from fewtune.data.test_lock import record
 from fewtune.errors import StoreError, UsageError
@@ -202,8 +202,7 @@ def _replayed(plan: Plan, parted: Sequence[Side], number: int) -> list[Replayed]
             earlier = zip(plan.stages[: number - 1], parted, strict=False)
             found += [Replayed(stage.name, _pieces(side.train)) for stage, side in earlier]
         else:
-            measured = [general_text(), *([] if plan.general is None else [read_general(plan.general)])]
-            found.append(read_replay(source, measured=measured))
+            found += read_replays([source], own=plan.general)
     held_out = [example for side in parted for example in side.held_out]
     return list(Mix(replayed=tuple(found)).without(held_out).replayed)
 
