@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fewtune.cli import options
 from fewtune.cli.given import check_file, check_tests, command_line, joined, result_folder, time_to_spend
-
-if TYPE_CHECKING:
-    pass
 
 Files = Annotated[
     list[str], typer.Argument(help="Files in the order they are tuned on, each FILE or NAME=FILE; or one PLAN.toml.")
