@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fewtune.errors import UsageError
+from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
 from fewtune.methods.generation.peft_method import PeftMethod
 
 if TYPE_CHECKING:
@@ -17,33 +17,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DoRAWriter(PeftMethod):
+class DoRAWriter(LowRankMethod, PeftMethod):
     """Next-token tuning of direction and length of every linear layer."""
 
     name: ClassVar[str] = "dora"
     title: ClassVar[str] = "DoRA"
     rung: ClassVar[int] = 3
 
-    width_power: ClassVar[float] = 0.78
-
-    rate: float = 3e-3
     rank: int = 8
     """Half of LoRA's."""
     alpha: int = 16
-    lora_dropout: float = 0.0
     targets: tuple[str, ...] = ()
     """Last parts of the names of the linear layers to adapt, such as `q_proj`; all of them when empty."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank < 1 or not 0 <= self.lora_dropout < 1:
-            raise UsageError("dora: the rank is 1 or more, and the dropout from 0 to below 1.")
 
     def config(self, language_model: LanguageModel) -> Any:
         """Of every linear layer but the head."""
         from peft import LoraConfig
-
-        from fewtune.methods.generation.lora import linear_names
 
         return LoraConfig(
             r=self.rank,

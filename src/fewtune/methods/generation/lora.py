@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import nn
 
 from fewtune.backbones.stacked import StackedLoRA
-from fewtune.errors import BackboneError, UsageError
+from fewtune.errors import UsageError
+from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
 from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
-from fewtune.methods.generation.tuned import NextTokenMethod
 
 if TYPE_CHECKING:
     from fewtune.backbones.body import Body
@@ -28,20 +27,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LoRAWriter(NextTokenMethod):
+class LoRAWriter(LowRankMethod):
     """Next-token tuning of low-rank adapters."""
 
     name: ClassVar[str] = "lora"
     title: ClassVar[str] = "LoRA"
     rung: ClassVar[int] = 3
 
-    width_power: ClassVar[float] = 0.78
-
-    rate: float = 3e-3
-    rank: int = 16
-    alpha: int = 32
-    lora_dropout: float = 0.0
-    weight_decay: float = 0.0
     layers: int | None = None
     """The highest so many layers; all when not given."""
     targets: tuple[str, ...] = ()
@@ -53,8 +45,8 @@ class LoRAWriter(NextTokenMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rank < 1 or self.b_ratio <= 0:
-            raise UsageError("lora: the rank is 1 or more, and the ratio of rates more than 0.")
+        if self.b_ratio <= 0:
+            raise UsageError("lora: the ratio of rates is more than 0.")
         if self.neftune and self.layers is not None:
             raise UsageError("lora on some layers reads those below from a cache: embedding noise never reaches it.")
 
@@ -202,22 +194,3 @@ class WholeAdapted(_Adapted, WholeMoving):
             self.adapters[name] = _Lone(getattr(owner, last), slots=1, rank=method.rank)
             setattr(owner, last, self.adapters[name])
         self._draw(seed)
-
-
-def linear_names(language_model: LanguageModel, layers: int | None, targets: tuple[str, ...]) -> list[str]:
-    """Full names of the linear layers in the highest layers of a whole model."""
-    from fewtune.backbones.language.whole import top_layers
-
-    model = language_model.model
-    inside = top_layers(model, layers)
-    found = [
-        name
-        for name, part in model.named_modules()
-        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")
-        and any(name.startswith(f"{layer}.") for layer in inside)
-        and (not targets or name.rpartition(".")[2] in targets)
-    ]
-    if not found:
-        asked = f" named {' or '.join(targets)}" if targets else ""
-        raise BackboneError(f"{language_model.name} has no linear layer{asked} that LoRA could adapt.")
-    return found

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from fewtune.errors import BackboneError, MissingExtra, UsageError
+from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
 from fewtune.methods.generation.moving import Moving
 from fewtune.methods.generation.peft_method import PeftMethod, PeftMoving
 
@@ -22,25 +23,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QLoRAWriter(PeftMethod):
+class QLoRAWriter(LowRankMethod, PeftMethod):
     """Next-token tuning of low-rank adapters on a model in 4 bits."""
 
     name: ClassVar[str] = "qlora"
     title: ClassVar[str] = "QLoRA (4 bits)"
     rung: ClassVar[int] = 3
 
-    width_power: ClassVar[float] = 0.78
-
-    rate: float = 3e-3
+    rate: float = LowRankMethod.rate
     """LoRA's here; the paper's is 2e-4, for models of 7 to 13 billion weights."""
-    rank: int = 16
-    alpha: int = 32
-    lora_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank < 1 or not 0 <= self.lora_dropout < 1:
-            raise UsageError("qlora: the rank is 1 or more, and the dropout from 0 to below 1.")
 
     def prepare(self, model: Any) -> Any:
         """The model with its linear layers in 4 bits. Raises MissingExtra, BackboneError."""
@@ -49,8 +40,6 @@ class QLoRAWriter(PeftMethod):
     def config(self, language_model: LanguageModel) -> Any:
         """Of every linear layer but the head."""
         from peft import LoraConfig
-
-        from fewtune.methods.generation.lora import linear_names
 
         names = linear_names(language_model, None, ())
         return LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.lora_dropout, target_modules=names)
