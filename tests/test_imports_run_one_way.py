@@ -35,6 +35,7 @@ ORDER = [
     "auditing",
     "preparing",
     "splitting",
+    "estimator",
     "classifier",
     "generator",
     "cli",

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fewtune.data.base import Dataset, Example
 from fewtune.errors import UsageError
+from fewtune.estimator import Estimator
 
 if TYPE_CHECKING:
-    from fewtune.fitting import Fit
     from fewtune.model_folder import Model
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     """Climb the ladder on labelled texts, keep the rung that earns its place, say whether to believe it.
 
     Parameters
@@ -147,25 +146,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from fewtune.study.settings import Settings
 
         settings = Settings(
-            backbones=backbones_of(self.backbone),
-            methods=methods_of(self.methods),
-            budget=self.budget,
-            folds=self.folds,
-            repeats=self.repeats,
-            splits=self.splits,
             template=template_of(self.template, words=self.words),
-            executor=self.executor,
             ray_address=self.ray_address,
             abstain=self.abstain,
-            seed=seed_of(self.random_state),
-            out=None if self.out is None else Path(self.out),
-            started=time.perf_counter(),
+            **self._settings(),
         )
-        self.fit_: Fit = fit(dataset, settings, unlabelled=unlabelled, unlabelled_source=source, progress=self.progress)
-        assert isinstance(self.fit_.model, Model)
-        self.model_: Model = self.fit_.model
-        self.result_: dict[str, Any] = self.fit_.result
-        self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
+        found = fit(dataset, settings, unlabelled=unlabelled, unlabelled_source=source, progress=self.progress)
+        assert isinstance(found.model, Model)
+        self._learnt(found)
+        self.model_: Model = found.model
         self.temperature_: float = self.model_.temperature
 
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
@@ -236,27 +225,3 @@ def _dataset(texts: list[str], labels: list[str], groups: Sequence[Hashable] | N
         for row, (text, label) in enumerate(zip(texts, labels, strict=True))
     )
     return Dataset(examples)
-
-
-def backbones_of(given: Any) -> tuple[str, ...]:
-    """Names of backbones, of one or several. Raises UsageError for none."""
-    names = [given] if isinstance(given, str | Path) else list(given)
-    if not names:
-        raise UsageError("backbone is an empty list. Name at least one, or leave it out for the default.")
-    return tuple(str(name) for name in names)
-
-
-def methods_of(given: Any) -> tuple[str, ...] | None:
-    """Names of methods; None for all."""
-    if given is None:
-        return None
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def seed_of(given: Any) -> int:
-    """A seed. Raises UsageError for anything but a whole number or None."""
-    if given is None:
-        return 0
-    if not isinstance(given, int | np.integer):
-        raise UsageError(f"random_state must be an integer, not {given!r}: a study's seed is written into its result.")
-    return int(given)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fewtune.data.base import Dataset, Example
 from fewtune.data.readers.base import sound
 from fewtune.errors import UsageError
+from fewtune.estimator import Estimator
 
 if TYPE_CHECKING:
     from fewtune.data.mixing import Mix
-    from fewtune.fitting import Fit
     from fewtune.writer_folder import WritingModel
 
 
-class TextGenerator(BaseEstimator):  # type: ignore[misc]
+class TextGenerator(Estimator):
     """Ask a model, ask it with examples, tune it; keep what earns its place, say whether tuning bought anything.
 
     Parameters
@@ -164,7 +162,6 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         return self._fit(dataset, self._mix())
 
     def _fit(self, dataset: Dataset, mix: Mix) -> TextGenerator:
-        from fewtune.classifier import backbones_of, methods_of, seed_of
         from fewtune.data.templates.make import template_of
         from fewtune.fitting import fit
         from fewtune.study.settings import Settings
@@ -174,27 +171,17 @@ class TextGenerator(BaseEstimator):  # type: ignore[misc]
         if dataset.task == "classification":
             raise UsageError("These rows have labels. Take TextClassifier, or read them with task='generation'.")
         settings = Settings(
-            backbones=backbones_of(self.backbone),
-            methods=methods_of(self.methods),
-            budget=self.budget,
-            folds=self.folds,
-            repeats=self.repeats,
-            splits=self.splits,
             template=template_of(self.template),
-            executor=self.executor,
             processes=self.processes,
             thrift=Thrift(self.micro_batch, self.gradient_checkpointing),
-            seed=seed_of(self.random_state),
-            out=None if self.out is None else Path(self.out),
             task=dataset.task,
             changes=tuple(self.changes),
-            started=time.perf_counter(),
+            **self._settings(),
         )
-        self.fit_: Fit = fit(dataset, settings, general=self.general, mix=mix, progress=self.progress)
-        assert isinstance(self.fit_.model, WritingModel)
-        self.model_: WritingModel = self.fit_.model
-        self.result_: dict[str, Any] = self.fit_.result
-        self.ladder_: list[dict[str, Any]] = self.result_["ladder"]
+        found = fit(dataset, settings, general=self.general, mix=mix, progress=self.progress)
+        assert isinstance(found.model, WritingModel)
+        self._learnt(found)
+        self.model_: WritingModel = found.model
         return self
 
     def prefer(
