@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from counting import Counting
 
 from fewtune.data.base import Dataset, Example
 from fewtune.data.splits import repeated_folds
@@ -25,18 +26,6 @@ from fewtune.tune.executors.serial import SerialExecutor
 from fewtune.tune.run import Context, Run
 
 QUICK = TopLayers(least_steps=4, epochs=0.1)
-
-
-class Counting(SerialExecutor):
-    """The serial executor, remembering what it was asked to compute."""
-
-    def __init__(self):
-        self.ran = []
-
-    def execute(self, plan, context, *, tick=None):
-        for place, outcome in super().execute(plan, context, tick=tick):
-            self.ran.append(context.key(plan[place]))
-            yield place, outcome
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from counting import Counting
 from halving_worlds import World, naive_kills, play, tally
 
 from fewtune.data.splits import repeated_folds
@@ -16,7 +17,6 @@ from fewtune.study.evaluator import Evaluator
 from fewtune.study.halving import Halving, halve, stages
 from fewtune.study.store import RunStore
 from fewtune.testing.toys import toy_dataset
-from fewtune.tune.executors.serial import SerialExecutor
 from fewtune.tune.run import Context
 
 WORLDS = 100
@@ -109,18 +109,6 @@ def test_half_of_an_answer_is_no_look():
     assert halving.ask() == [(1, 1)]
     halving.tell({(1, 1): np.zeros(20)})
     assert halving.survivors == (0,)
-
-
-class Counting(SerialExecutor):
-    """Remembers what it was asked to compute."""
-
-    def __init__(self):
-        self.ran = []
-
-    def execute(self, plan, context, *, tick=None):
-        for place, outcome in super().execute(plan, context, tick=tick):
-            self.ran.append(context.key(plan[place]))
-            yield place, outcome
 
 
 GOOD = [Recipe(Probe(default_strength=strength)) for strength in (10.0, 9.0, 8.0)]
