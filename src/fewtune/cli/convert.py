@@ -11,7 +11,8 @@ import typer
 from fewtune.cli import options
 
 FORMATS = (
-    "label-studio, argilla, spacy, prodigy, chat, sharegpt, alpaca, completions, csv, tsv, jsonl, parquet, "
+    "label-studio, argilla, spacy, prodigy, chat, sharegpt, alpaca, completions, preferences, "
+    "preferences-chat, preferences-whole, kto, csv, tsv, jsonl, parquet, "
     "or hub (a folder of `datasets`)"
 )
 # Options of this command alone; annotation tools have questions where tables have columns.
@@ -21,7 +22,7 @@ To = Annotated[str | None, typer.Option(help=f"{FORMATS}. By the ending of OUT w
 Label = Annotated[str | None, typer.Option(help="Label column, or the question whose answers are the label.")]
 Group = Annotated[str | None, typer.Option(help="Column of what belongs together.")]
 Task = Annotated[
-    str | None, typer.Option(help="Read for classification or generation; found by itself when not given.")
+    str | None, typer.Option(help="Read for classification, generation or preference; found by itself when not given.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at OUT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Say what was done as JSON on standard output.")]

@@ -14,8 +14,10 @@ from typing import IO
 from fewtune.data.base import Dataset, Example
 from fewtune.data.formats.base import Format, Record, turns_of
 from fewtune.data.formats.columns import columns_of, group_column
+from fewtune.data.formats.preferences import Preferences
 from fewtune.data.formats.registry import FORMATS
 from fewtune.data.formats.see import see
+from fewtune.data.preference_shapes import as_pairs, as_singles, as_written
 from fewtune.data.read import dataset_of
 from fewtune.data.readers.base import table_of_columns, table_of_records
 from fewtune.data.readers.hub import is_saved
@@ -68,12 +70,37 @@ def convert(dataset: Dataset, path: str | Path, *, to: str | None = None, overwr
     if to not in FORMATS:
         raise UsageError(f"There is no format called {to!r}. Known: {', '.join(NAMES)}.")
     kind = FORMATS[to]
-    if kind.task == "classification" and dataset.task != "classification":
-        kinds = ", ".join(name for name, other in FORMATS.items() if other.task == dataset.task)
-        raise UsageError(f"{to} files hold labels, and these rows are for {dataset.task}. Write one of: {kinds}.")
+    _refuse_other_task(dataset, kind)
+    dataset, told = shaped(dataset, kind)
     records = list(kind.write(dataset))
     _write_records(path, records, lines=path.suffix.lower() == ".jsonl" or kind.suffix == ".jsonl")
-    return Converted(path, to, len(dataset), lost(dataset, kind, records))
+    return Converted(path, to, len(dataset), (*told, *lost(dataset, kind, records)))
+
+
+def _refuse_other_task(dataset: Dataset, kind: Format) -> None:
+    """Raises UsageError where a format holds labels or preferences, and there are none."""
+    held = {"classification": "labels", "preference": "preferences"}.get(kind.task)
+    if held is None or kind.task == dataset.task:
+        return
+    kinds = ", ".join(name for name, other in FORMATS.items() if other.task == dataset.task) or "jsonl, parquet, csv"
+    rows = dataset.task.replace("_", " ")
+    raise UsageError(f"{kind.name} files hold {held}, and these rows are for {rows}. Write one of: {kinds}.")
+
+
+def shaped(dataset: Dataset, kind: Format) -> tuple[Dataset, list[str]]:
+    """Preferences as a format holds them: as pairs, as single answers, or what was chosen and no more.
+
+    Raises UsageError where nothing is left.
+    """
+    if dataset.task != "preference":
+        return dataset, []
+    if isinstance(kind, Preferences):
+        made, told = as_pairs(dataset) if kind.pairs else as_singles(dataset)
+    else:
+        made, told = as_written(dataset)
+    if not len(made):
+        raise UsageError(f"Nothing is left to write as {kind.name}. {' '.join(told)}")
+    return made, told
 
 
 def refuse_loss(path: Path) -> None:
@@ -117,18 +144,19 @@ def lost(dataset: Dataset, kind: Format, records: Sequence[Record]) -> tuple[str
 
 def _lost_in_table(dataset: Dataset) -> tuple[str, ...]:
     columns = columns_of(dataset)
+    plain = dataset.task != "preference"  # which is read by its columns' names
     generation = dataset.task == "generation"
     label = "completion" if generation else dataset.label_column or "label"
     group = group_column(dataset)
     try:
         again = dataset_of(
             table_of_columns(columns, dataset.source),
-            text=dataset.text_column,
-            label=label if label in columns else None,
+            text=dataset.text_column if plain else None,
+            label=label if plain and label in columns else None,
             group=group if group in columns else None,
             pair=dataset.pair_columns,
             labelled=False,
-            task=dataset.task if generation else None,
+            task=dataset.task if generation or not plain else None,
         )
     except DataError as error:
         return (f"What is written cannot be read again ({error.what})",)
@@ -142,9 +170,14 @@ ASPECTS: dict[str, Callable[[Example], object]] = {
     "groups": lambda example: example.group,
     "origins and parents": lambda example: (example.origin, example.parent),
     "completions": lambda example: example.completion,
+    "rejected answers": lambda example: example.rejected,
     "turns of conversations": lambda example: [(turn.role, turn.content) for turn in turns_of(example)],
     "other columns": lambda example: {name: cell for name, cell in example.fields.items() if cell},
 }
+
+
+ANSWERS = ("completions", "rejected answers", "turns of conversations")
+"""Of rows that hold what is to be written."""
 
 
 def _differences(given: Dataset, again: Dataset, title: str) -> list[str]:
@@ -155,7 +188,7 @@ def _differences(given: Dataset, again: Dataset, title: str) -> list[str]:
         pairs = list(zip(given, again, strict=True))
         if aspect == "labels" and given.task != again.task:  # labels are written as what is to be said
             changed = sum(a.label != b.completion for a, b in pairs)
-        elif aspect in ("completions", "turns of conversations") and given.task != "generation":
+        elif aspect in ANSWERS and given.task not in ("generation", "preference"):
             continue
         elif aspect == "other columns":
             changed = sum(not _kept(a, b) for a, b in pairs)

@@ -10,17 +10,17 @@ from typing import Any
 from fewtune.data.base import Example, Message
 from fewtune.data.formats.base import ASSISTANT
 from fewtune.data.formats.chat import Chat
-from fewtune.data.read import clean
-from fewtune.data.readers.base import Table, is_nested
+from fewtune.data.formats.columns import UNWANTED, WANTED
+from fewtune.data.readers.base import Table, is_nested, sound
 from fewtune.data.words import ID_NAMES, plain
 from fewtune.errors import ColumnError, DataError
 
-WANTED, UNWANTED = "wanted", "unwanted"
 PROMPTS = ("prompt", "instruction", "question", "query", "input")
 COMPLETIONS = ("completion", "response", "answer", "output")
 GROUPS = ("group", "group_id")
 TRUE, FALSE = ("true", "1", "yes", WANTED), ("false", "0", "no", UNWANTED)
 KNOWN = "Preferences have prompt, chosen and rejected, or prompt, completion and label (true or false)."
+_SPACES = re.compile(r"\s+")
 _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \n]?")
 """Speakers of a transcript, as in Anthropic's sets."""
 _SPEAKS = {"Human": "user", "Assistant": ASSISTANT}
@@ -136,11 +136,11 @@ class Cells:
         assert column is not None
         value: Any = (self.table.values.get(column) or self.table.columns[column])[place]
         if not is_nested(value):
-            return clean([self.table.columns[column][place]])[0][0]
+            return sound(self.table.columns[column][place] or "")
         turns = value.tolist() if hasattr(value, "tolist") else value
         turns = [turns] if isinstance(turns, Mapping) else list(turns)
         said = Chat().turns({"messages": turns}, row, self.table.source)
-        return [Message(turn.role, clean([turn.content])[0][0]) for turn in said]
+        return [Message(turn.role, sound(turn.content)) for turn in said]
 
 
 def _lacking(table: Table, name: str) -> ColumnError:
@@ -179,4 +179,16 @@ def _shared(chosen: str, rejected: str) -> str:
     return chosen[:count]
 
 
-__all__ = ["UNWANTED", "WANTED", "Cells"]
+def rejected_of(example: Example) -> Example:
+    """The same prompt with the answer that was not chosen."""
+    assert example.rejected is not None, "asked of a row that is no pair"
+    said = (*example.messages[:-1], Message(ASSISTANT, example.rejected)) if example.messages else ()
+    return replace(example, completion=example.rejected, messages=said)
+
+
+def same_answer(text: str) -> str:
+    """What two answers are compared by: spaces do not tell them apart."""
+    return _SPACES.sub(" ", text).strip()
+
+
+__all__ = ["UNWANTED", "WANTED", "Cells", "rejected_of", "same_answer"]

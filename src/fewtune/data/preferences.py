@@ -13,18 +13,15 @@ Every fault is named with its file and row, before any model is opened.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 
-from fewtune.data.base import Dataset, Example, Message
+from fewtune.data.base import Dataset, Example
 from fewtune.data.exchanges import LEAST_ROWS, ROLES, out_of_turn, prompt_key
-from fewtune.data.formats.base import ASSISTANT
-from fewtune.data.preference_cells import UNWANTED, WANTED, Cells
-from fewtune.data.read import read_table
+from fewtune.data.preference_cells import GROUPS, UNWANTED, WANTED, Cells, rejected_of, same_answer
+from fewtune.data.read import dataset_of, read_table
+from fewtune.data.readers.base import Table
+from fewtune.data.words import plain
 from fewtune.errors import DataError, TaskError
-
-_SPACES = re.compile(r"\s+")
 
 
 def read_preferences(source: object) -> Dataset:
@@ -38,27 +35,11 @@ def read_preferences(source: object) -> Dataset:
         check_preferences(source)
         return source
     table = read_table(source)
-    cells = Cells.of(table)
-    kept = [place for place in range(len(table)) if cells.decides(place)]
-    examples = [cells.example(place) for place in kept]
-    notes = [*table.notes, *_left_out(len(table) - len(kept)), *_told(examples)]
-    found = Dataset(
-        tuple(examples),
-        task="preference",
-        source=table.source,
-        text_column=cells.prompt or cells.first,
-        label_column=cells.second,
-        notes=tuple(notes),
-    )
+    group = next((name for name in table.columns if plain(name) in GROUPS), None)
+    _check_prompts(table)
+    found = dataset_of(table, group=group, task="preference")
     check_preferences(found)
-    return found
-
-
-def rejected_of(example: Example) -> Example:
-    """The same prompt with the answer that was not chosen."""
-    assert example.rejected is not None, "asked of a row that is no pair"
-    said = (*example.messages[:-1], Message(ASSISTANT, example.rejected)) if example.messages else ()
-    return replace(example, completion=example.rejected, messages=said)
+    return found.replace(notes=[*found.notes, *_told(found.examples)])
 
 
 def are_pairs(dataset: Dataset) -> bool:
@@ -85,6 +66,14 @@ def check_preferences(dataset: Dataset) -> None:
         raise TaskError(what, file=dataset.source, remedy="Give wanted and unwanted answers both.")
 
 
+def _check_prompts(table: Table) -> None:
+    """Raises DataError for a row without a prompt, which reading for any other purpose leaves out."""
+    cells = Cells.of(table)
+    for place, row in enumerate(table.rows):
+        if cells.decides(place) and not cells.example(place).prompt.strip():
+            raise DataError("The prompt is empty.", file=table.source, row=row, remedy="Fill it, or take the row out.")
+
+
 def _check(example: Example, source: str) -> None:
     def fail(what: str, remedy: str) -> DataError:
         return DataError(what, file=source, row=example.row or None, remedy=remedy)
@@ -97,7 +86,7 @@ def _check(example: Example, source: str) -> None:
     for name, text in named.items():
         if not (text or "").strip():
             raise fail(f"The {name} answer is empty.", "Fill it, or take the row out.")
-    if example.rejected is not None and _same(example.completion or "") == _same(example.rejected):
+    if example.rejected is not None and same_answer(example.completion or "") == same_answer(example.rejected):
         raise fail("The chosen and the rejected answer are the same.", "Take the row out: it prefers nothing.")
     problem = out_of_turn([turn for turn in example.messages if turn.role != "system"]) if example.messages else ""
     unknown = next((turn.role for turn in example.messages if turn.role not in ROLES), None)
@@ -111,12 +100,12 @@ def _check_agreement(dataset: Dataset) -> None:
     """Raises DataError where one row prefers what another rejects."""
     said: dict[tuple[str, ...], Example] = {}
     for example in dataset:
-        asked, better = prompt_key(example), _same(example.completion or "")
+        asked, better = prompt_key(example), same_answer(example.completion or "")
         if example.rejected is None:
             key, opposite = (asked, better, example.label or ""), (asked, better, _other(example.label))
             what = "wants the answer that row {} does not want"
         else:
-            worse = _same(example.rejected)
+            worse = same_answer(example.rejected)
             key, opposite = (asked, better, worse), (asked, worse, better)
             what = "prefers the answer that row {} rejects for the same prompt"
         if opposite in said:
@@ -130,15 +119,6 @@ def _check_agreement(dataset: Dataset) -> None:
 
 def _other(label: str | None) -> str:
     return UNWANTED if label == WANTED else WANTED
-
-
-def _same(text: str) -> str:
-    """What two answers are compared by: spaces do not tell them apart."""
-    return _SPACES.sub(" ", text).strip()
-
-
-def _left_out(ties: int) -> list[str]:
-    return [f"{ties} marks make no pair (ties, or an answer with nothing in it) and are left out."] if ties else []
 
 
 def _told(examples: Sequence[Example]) -> list[str]:

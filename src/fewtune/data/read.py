@@ -72,7 +72,7 @@ def read(
         False for rows to predict: only text is needed, and a label is read only if its column is named. None for rows
         to look at, whatever they are: a label column is looked for and need not be there (`label=""` says that there is
         none), and no task is asked of them.
-    task : {"classification", "generation", "language_modelling"}, optional
+    task : {"classification", "generation", "language_modelling", "preference"}, optional
         What the rows are for; chosen by what the file holds when not said. Completions read for classification are
         labels.
 
@@ -109,7 +109,15 @@ def read_to_fit(
         return source
     table = _read_table(source, lines=task == "language_modelling", tables=True)
     wanted = task or task_of(table, label=label)
-    return dataset_of(table, text=text, label=label, group=group, pair=pair, task=wanted)
+    found = dataset_of(table, text=text, label=label, group=group, pair=pair, task=wanted)
+    if found.task == "preference":
+        what = "These rows say which of two answers is better, or whether one is wanted."
+        remedy = (
+            "Tune with them in a second stage: fewtune prefer FOLDER FILE. To learn to write what was chosen, read "
+            "them with --task generation."
+        )
+        raise TaskError(what, file=found.source, remedy=remedy)
+    return found
 
 
 def dataset_of(
@@ -127,7 +135,7 @@ def dataset_of(
     seen = see(table, text=text, label=label, task=task, whole=labelled is True)
     if seen is not None:
         table, text, label, id = seen.table, text or seen.text, seen.label, id or seen.id
-        labelled = False if seen.task == "generation" else labelled
+        labelled = labelled if seen.task == "classification" else False
     if task == "language_modelling":
         labelled = False
     names = (pair,) if isinstance(pair, str) else tuple(pair or ())
@@ -138,7 +146,7 @@ def dataset_of(
     examples, notes = _examples(table, columns, bool(labelled) or (labelled is None and _has_labels(table, columns)))
     examples, more = with_origins(examples)
     notes += more
-    if seen is not None and seen.task == "generation":
+    if seen is not None and seen.task != "classification":
         examples = with_completions(examples, seen)
     elif labelled:
         assert columns.label is not None

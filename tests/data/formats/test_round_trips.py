@@ -1,6 +1,7 @@
 """What is written is read again as it was: by hypothesis, for every format and all that a row has."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ LABELLED = ["texts", "labels", "ids", "groups", "origins and parents", "other co
 """All that a labelled row has."""
 PARTS = ["argilla", "label-studio", *TABLES, "hub"]
 """What keeps a text of two columns in two columns."""
+PREFERRED = [name for name, kind in FORMATS.items() if kind.task == "preference"]
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -147,7 +149,59 @@ def test_prompts_and_completions_survive_tables_and_what_is_lost_is_named(name, 
     assert any("turns of conversations" in one and f"{longer} of" in one for one in lost) == (longer > 0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@st.composite
+def preferences(draw, single=False):
+    """Distinct prompts, so that every pair of single answers finds itself again."""
+    examples = []
+    for row, one in enumerate(draw(conversations())):
+        asked = f"{row}: {one.text}"
+        turns = tuple(
+            Message("user", asked) if turn.content == one.text and at == len(one.messages) - 2 else turn
+            for at, turn in enumerate(one.messages)
+        )
+        worse = draw(TEXTS.filter(lambda text, other=one.completion: text.split() != other.split()))
+        about = {"label": draw(st.sampled_from(["wanted", "unwanted"]))} if single else {"rejected": worse}
+        examples.append(replace(one, text=asked, messages=turns, fields={"source": draw(CELLS)}, **about))
+    label = "label" if single else None
+    return Dataset(tuple(examples), task="preference", text_column="prompt", label_column=label)
+
+
+SIDES = ["texts", "labels", "completions", "rejected answers", "turns of conversations", "other columns", "ids"]
+
+
+@pytest.mark.parametrize("name", ["preferences", "preferences-chat", "preferences-whole"])
+@QUICK
+@given(dataset=preferences())
+def test_pairs_survive_every_way_to_write_them(name, dataset):
+    again, lost = written_and_read(dataset, name, labelled=None)
+    assert again.task == "preference"
+    same(dataset, again, SIDES)
+    assert lost == ()
+
+
+@QUICK
+@given(dataset=preferences(single=True))
+def test_single_answers_survive(dataset):
+    again, lost = written_and_read(dataset, "kto", labelled=None)
+    assert again.task == "preference"
+    same(dataset, again, SIDES)
+    assert lost == ()
+
+
+@pytest.mark.parametrize("name", ["jsonl", "parquet", "csv", "hub"])
+@pytest.mark.parametrize("single", [False, True], ids=["pairs", "single answers"])
+@QUICK
+@given(data=st.data())
+def test_preferences_survive_tables_and_what_is_lost_is_named(name, single, data):
+    dataset = data.draw(preferences(single=single))
+    again, lost = written_and_read(dataset, name, labelled=None)
+    assert again.task == "preference"
+    same(dataset, again, ["texts", "labels", "completions", "rejected answers", "other columns"])
+    longer = sum(len(example.messages) > 0 for example in dataset)
+    assert any("turns of conversations" in one and f"{longer} of" in one for one in lost) == (longer > 0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PREFERRED])
 def test_texts_of_two_columns(name):
     rows = [Example(f"premise {n}{PAIR}hypothesis {n}", "ab"[n % 2], id=str(n + 1), row=n + 1) for n in range(4)]
     dataset = Dataset(tuple(rows), text_column="premise", pair_columns=("hypothesis",))

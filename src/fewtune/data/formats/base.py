@@ -31,7 +31,9 @@ class Seen:
     conversations: tuple[tuple[Message, ...], ...] = field(default=())
     """One a row, for generation; empty where rows are a prompt and a completion and no more."""
     completion: str | None = None
-    """The column that holds what is to be written."""
+    """The column that holds what is to be written; of preferences, what was chosen."""
+    rejected: str | None = None
+    """Of preferences, the column of the answers that were not chosen."""
 
 
 class Format(ABC):
@@ -54,6 +56,10 @@ class Format(ABC):
     @abstractmethod
     def knows(self, record: Record) -> bool:
         """Whether a record is of this format."""
+
+    def knows_all(self, records: Sequence[Record]) -> bool:
+        """Whether all records of a file, one or more, are of this format."""
+        return self.knows(records[0]) and all(map(self.knows, records))
 
     @abstractmethod
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:

@@ -9,6 +9,8 @@ from fewtune.data.pairs import PAIR
 from fewtune.data.readers.base import unique_names
 
 Cells = list[str | None]
+WANTED, UNWANTED = "wanted", "unwanted"
+"""What single answers of preferences are labelled."""
 
 
 def texts_of(dataset: Dataset) -> dict[str, Cells]:
@@ -65,12 +67,26 @@ def group_column(dataset: Dataset) -> str | None:
 
 def columns_of(dataset: Dataset) -> dict[str, Cells]:
     """Everything as columns: texts, labels or completions, and the rest."""
+    if dataset.task == "preference":
+        return preferences_of(dataset)
     columns = texts_of(dataset)
     if any(example.label is not None for example in dataset):
         columns[dataset.label_column or "label"] = [example.label for example in dataset]
     if dataset.task == "generation":
         columns["completion"] = [example.completion for example in dataset]
     return {**columns, **about_of(dataset)}
+
+
+def preferences_of(dataset: Dataset) -> dict[str, Cells]:
+    """Pairs as prompt, chosen and rejected; single answers as prompt, completion and label (true or false)."""
+    columns: dict[str, Cells] = {"prompt": list(dataset.texts)}
+    if any(example.rejected is not None for example in dataset):
+        columns["chosen"] = [example.completion for example in dataset]
+        columns["rejected"] = [example.rejected for example in dataset]
+    else:
+        columns["completion"] = [example.completion for example in dataset]
+        columns["label"] = [str(example.label == WANTED).lower() for example in dataset]
+    return {**columns, **about_of(dataset, taken=tuple(columns))}
 
 
 def row_of(columns: dict[str, Cells], place: int) -> dict[str, str]:

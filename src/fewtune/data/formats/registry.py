@@ -10,12 +10,27 @@ from fewtune.data.formats.base import Format, Record
 from fewtune.data.formats.chat import Chat
 from fewtune.data.formats.completions import Completions
 from fewtune.data.formats.label_studio import LabelStudio
+from fewtune.data.formats.preferences import Preferences, PreferencesChat, PreferencesWhole, SingleAnswers
 from fewtune.data.formats.prodigy import Prodigy
 from fewtune.data.formats.sharegpt import ShareGPT
 from fewtune.data.formats.spacy import Spacy
 
 FORMATS: dict[str, Format] = {
-    kind.name: kind() for kind in (LabelStudio, Argilla, Spacy, Prodigy, Chat, ShareGPT, Alpaca, Completions)
+    kind.name: kind()
+    for kind in (
+        LabelStudio,
+        Argilla,
+        Spacy,
+        Prodigy,
+        Preferences,
+        PreferencesChat,
+        PreferencesWhole,
+        SingleAnswers,
+        Chat,
+        ShareGPT,
+        Alpaca,
+        Completions,
+    )
 }
 
 
@@ -29,6 +44,6 @@ def recognised(records: Sequence[Record], *, strict: bool) -> Format | None:
     if not records:
         return None
     for kind in FORMATS.values():
-        if (kind.strict or not strict) and kind.knows(records[0]) and all(map(kind.knows, records)):
+        if (kind.strict or not strict) and kind.knows_all(records):
             return kind
     return None

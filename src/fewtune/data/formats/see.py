@@ -8,16 +8,29 @@ from dataclasses import replace
 from fewtune.data.base import Example, Message, Task
 from fewtune.data.formats.base import ASSISTANT, Record, Seen
 from fewtune.data.formats.odd import refuse_odd
+from fewtune.data.formats.preferences import Preferences, only_wanted
 from fewtune.data.formats.registry import recognised
 from fewtune.data.readers.base import Table, sound
 from fewtune.errors import ColumnError, UsageError
 
 SIGNS = frozenset(
-    ("data", "fields", "inputs", "cats", "accept", "answer", "messages", "conversations", "instruction", "prompt")
+    (
+        "data",
+        "fields",
+        "inputs",
+        "cats",
+        "accept",
+        "answer",
+        "messages",
+        "conversations",
+        "instruction",
+        "prompt",
+        "chosen",
+    )
 )
 """A format's records have one of these columns; most tables have none, and are not looked at row by row."""
 COMPLETIONS = ("completion", "output", "response", "answer", "target")
-TASKS = ("classification", "generation", "language_modelling")
+TASKS = ("classification", "generation", "language_modelling", "preference")
 
 
 def see(table: Table, *, text: str | None, label: str | None, task: Task | None, whole: bool = False) -> Seen | None:
@@ -35,12 +48,16 @@ def see(table: Table, *, text: str | None, label: str | None, task: Task | None,
     seen = None
     if task == "language_modelling":
         return None
+    if task == "preference":
+        return Preferences().read([], table, label=None)
     if SIGNS & set(table.columns):
         records = records_of(table)
         kind = recognised(records, strict=text is not None or (label is not None and task != "classification"))
         seen = None if kind is None else kind.read(records, table, label=label)
         if kind is None and whole and task != "classification" and text is None and label is None:
             refuse_odd(records, table)
+    if seen is not None and seen.task == "preference":
+        return None if task == "classification" else only_wanted(seen) if task == "generation" else seen
     if seen is None:
         return _named(table, text, label, whole) if task == "generation" else None
     if seen.task == "generation" and task != "generation" and (task is not None or label is not None):
@@ -74,6 +91,7 @@ def with_completions(examples: Sequence[Example], seen: Seen) -> list[Example]:
     """Examples with what is to be written after them, and the conversation they are from where it is more."""
     place = {row: number for number, row in enumerate(seen.table.rows)}
     completions = seen.table.columns[seen.completion] if seen.completion else None
+    rejected = seen.table.columns[seen.rejected] if seen.rejected else None
     made = []
     for example in examples:
         number = place[example.row]
@@ -81,9 +99,10 @@ def with_completions(examples: Sequence[Example], seen: Seen) -> list[Example]:
         said = None if cell is None else sound(cell)
         turns = [Message(turn.role, sound(turn.content)) for turn in _conversation(seen, number)]
         plain = [Message("user", example.text)] + ([] if said is None else [Message(ASSISTANT, said)])
-        others = {name: cell for name, cell in example.fields.items() if name != seen.completion}
+        others = {name: cell for name, cell in example.fields.items() if name not in (seen.completion, seen.rejected)}
         messages = () if turns == plain else tuple(turns)
-        made.append(replace(example, completion=said, messages=messages, fields=others))
+        worse = None if rejected is None else sound(rejected[number] or "")
+        made.append(replace(example, completion=said, messages=messages, rejected=worse, fields=others))
     return made
 
 

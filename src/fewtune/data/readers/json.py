@@ -84,6 +84,8 @@ def table_of_json(value: object, path: Path, notes: list[str]) -> Table:
         return _indexed(value, path, notes)
     lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
     rows = [name for name, cells in lists.items() if cells and all(isinstance(cell, dict) for cell in cells)]
+    if len(rows) > 1 and all({"role", "content"} <= set(turn) for name in rows for turn in value[name]):
+        return table_of_records([value], path, notes=notes)  # one line of a prompt and its answers as messages
     if len(rows) > 1:
         what = f"The file holds several lists of rows: {', '.join(rows)}."
         raise UnreadableFile(what, file=path, remedy="Save the one you want as a file of its own.")
