@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,19 +30,16 @@ def test_ladder_fits_80_columns_and_marks_the_winner_without_colour() -> None:
     assert "\x1b" not in text
 
 
-def test_summary_says_the_verdict_the_number_what_next_and_where() -> None:
-    page = Path("/a/very/long/folder/name/that/does/not/fit/into/eighty/columns/runs/tickets/report.html")
-    text = printed(summary(results.full(), page=page))
+def test_summary_says_the_verdict_the_number_and_what_next() -> None:
+    text = printed(summary(results.full()))
     for said in (
         "Believe it: 84 % of new tickets are labelled right",
         "Of every 100 new texts like these, 80 to 88 are labelled right on average.",
         "Accuracy 84.2 %, 95 % interval 80.3 – 88.1 %, by Contrastive tuning",
         "Against no training at all: better, +23.0 points.",
         "1. Check the 24 labels listed below.",
-        "The whole report:",
     ):
         assert said in text
-    assert str(page) in text.replace("\n", "")
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 200])

@@ -102,7 +102,7 @@ def against(mine: Judged | OutOfFold, other: Judged | OutOfFold, name: str) -> d
     """The paired comparison of two sets of predictions on the same splits."""
     a = mine if isinstance(mine, OutOfFold) else mine.oof
     b = other if isinstance(other, OutOfFold) else other.oof
-    return _plain(compare(a.correct, b.correct, a.held_out, rows=len(a.labels_N), groups=a.groups), name)
+    return comparison_entry(compare(a.correct, b.correct, a.held_out, rows=len(a.labels_N), groups=a.groups), name)
 
 
 def against_majority(oof: OutOfFold) -> dict[str, Any]:
@@ -113,12 +113,13 @@ def against_majority(oof: OutOfFold) -> dict[str, Any]:
     """
     constant = constant_scores(oof.labels_N, oof.held_out)
     found = compare(oof.correct, constant, oof.held_out, rows=len(oof.labels_N), groups=oof.groups)
-    return _plain(found, "majority")
+    return comparison_entry(found, "majority")
 
 
-def _plain(found: Comparison, name: str) -> dict[str, Any]:
+def comparison_entry(found: Comparison, other: str, *, metric: str = "") -> dict[str, Any]:
+    """A comparison with `other`, as a result holds it; `metric` is what was compared, where there are several."""
     keys = ("difference", "low", "high", "p", "verdict", "rows_needed", "rows_needed_for")
-    return {"other": name, **{key: getattr(found, key) for key in keys}}
+    return {"other": other, **({"metric": metric} if metric else {}), **{key: getattr(found, key) for key in keys}}
 
 
 def shown(judged: Judged) -> OutOfFold:

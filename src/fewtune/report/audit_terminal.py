@@ -6,7 +6,6 @@ Made for 80 columns and for terminals without colour, as `terminal.py` is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -25,16 +24,8 @@ MARKS = {"blocks": ("x", "bold red"), "warning": ("!", "yellow"), "note": ("-", 
 HEADINGS = {"blocks": "Would invalidate a result", "warning": "Worth mending", "note": "Good to know"}
 
 
-def summary(result: Mapping[str, Any], *, page: Path | None = None) -> RenderableType:
-    """Everything a person must know before fitting.
-
-    Parameters
-    ----------
-    result
-        `audit.json` as read.
-    page
-        The written page; None: the place is left out.
-    """
+def summary(result: Mapping[str, Any]) -> RenderableType:
+    """Everything a person must know before fitting."""
     head = audit.headline(result)
     colour = "bold red" if part(result, "verdict").get("blocked") else "bold"
     parts: list[RenderableType] = [Text(), plain(head["verdict"], colour)]
@@ -45,8 +36,6 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
             parts += [Text(), plain(heading, "bold")]
             parts += [_finding(one, severity, several) for one in held]
     parts += _left_out(result)
-    if page is not None:
-        parts += [Text(), Text("The whole report, every row of it:"), Text(f"  {page}", overflow="fold")]
     return Group(*parts)
 
 

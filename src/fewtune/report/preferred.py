@@ -20,8 +20,9 @@ from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import Comparison, compare
 from fewtune.metrics.preference import margins, moved_right
 from fewtune.metrics.resampling import Resampling, corpus_intervals
-from fewtune.report.assemble import rung_entry, winner_entry
+from fewtune.report.assemble import comparison_entry, rung_entry, winner_entry
 from fewtune.report.preferred_words import advice_of, sentence_of
+from fewtune.report.resampling import dealt, resampling
 from fewtune.report.result import versions, without_classes
 from fewtune.study.choice import FIRST_STAGE
 from fewtune.study.keeping import against_first, first_stage
@@ -140,9 +141,7 @@ def costs_against(mine: OutOfFold, other: OutOfFold) -> Comparison:
 
 def plain_comparison(found: Comparison, metric: str = "") -> dict[str, Any]:
     """A comparison with the first stage, as plain values."""
-    keys = ("difference", "low", "high", "p", "verdict", "rows_needed", "rows_needed_for")
-    named = {"metric": metric} if metric else {}
-    return {"other": FIRST_STAGE, **named, **{key: getattr(found, key) for key in keys}}
+    return comparison_entry(found, FIRST_STAGE, metric=metric)
 
 
 def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
@@ -158,19 +157,12 @@ def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
 
 
 def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any]:
-    oof = climb.headline
-    splits, rows = len(oof.held_out), len(oof.tested_N)
-    folds = max(1, round(rows * splits / len(oof.rows_M)))
-    repeats = max(1, splits // folds)
-    grouped = context.groups is not None and len(set(context.groups)) < len(context.dataset)
-    dealt = f"in {folds} folds, {'once' if repeats == 1 else f'{repeats} times over'}"
-    how = "on the splits that were given" if given else dealt
-    together = ", rows of one prompt or group kept together" if grouped else ""
+    found = resampling(climb, context)
     sentence = (
-        f"Every candidate was fitted {splits} times, {how}{together}. Each score is of preferences that the model had "
-        "not seen, and method and length were chosen anew without them."
+        f"Every candidate was fitted {found['splits']} times, {dealt(found, given=given)}. Each score is of "
+        "preferences that the model had not seen, and method and length were chosen anew without them."
     )
-    return {"folds": folds, "repeats": repeats, "splits": splits, "groups": grouped, "sentence": sentence}
+    return {**found, "sentence": sentence}
 
 
 def _selection(climb: Climb) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from fewtune.report.sections import beside, decision, preferred
-from fewtune.report.terminal import compared, plain, rungs_table, steps
+from fewtune.report.sections import beside, preferred
+from fewtune.report.terminal import compared, plain, rungs_table, to_do
 from fewtune.report.words import Comparison
 
 HEADS = ("Better found", "Moved right", "Bits/byte")
@@ -27,7 +27,7 @@ def _cells(rung: Mapping[str, Any]) -> tuple[list[str], Comparison | None]:
 
 def summary(result: Mapping[str, Any]) -> RenderableType:
     """The verdict, what it was held against, the test file, what was forgotten, what to do next."""
-    head, advice = preferred.headline(result), decision.advice(result)
+    head = preferred.headline(result)
     parts: list[RenderableType] = [Text(), plain(head["verdict"], "bold"), Text()]
     for words, found in head["against"]:
         parts.append(plain(f"Tuning against {words}: ").append_text(compared(found)).append("."))
@@ -40,6 +40,5 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     forgot = beside.forgetting(result)
     said = [one["sentence"] for one in forgot["sets"]] + forgot["skipped"] if forgot else []
     parts += map(plain, said)
-    if advice:
-        parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
+    parts += to_do(result)
     return Group(*parts)

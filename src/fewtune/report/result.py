@@ -21,6 +21,7 @@ from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
 from fewtune.model_folder import Model
 from fewtune.report import assemble
+from fewtune.report.resampling import resampling, times
 
 if TYPE_CHECKING:
     from fewtune.audit.base import Finding, Ground
@@ -160,25 +161,21 @@ def _first(context: Context) -> list[Any]:
 
 
 def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any]:
-    splits = len(climb.headline.held_out)
-    rows = len(climb.headline.tested_N)
-    folds = round(rows * splits / len(climb.headline.rows_M))
-    groups = len(set(context.groups or ())) < len(context.dataset) if context.groups is not None else False
-    repeats = splits // folds
-    times = "once" if repeats == 1 else f"{repeats} times over"
+    found = resampling(climb, context)
+    splits, dealt = found["splits"], f"{found['folds']} folds, {times(found['repeats'])}"
     sentence = (
-        f"Every rung was fitted {splits} times: {folds} folds, {times}, classes spread evenly"
-        + (", copies and groups kept together" if groups else "")
+        f"Every rung was fitted {splits} times: {dealt}, classes spread evenly"
+        + (", copies and groups kept together" if found["groups"] else "")
         + ". Each score is of rows the model had not seen, and the rung was chosen anew without them."
     )
     if given:
-        never = len(context.dataset) - rows
+        never = len(context.dataset) - len(climb.headline.tested_N)
         sentence = (
             f"Every rung was fitted {splits} times, on the splits that were given"
             + (f"; {never} rows are tested in none of them" if never else "")
             + ". Each score is of rows the model had not learned from, and the rung was chosen anew without them."
         )
-    return {"folds": folds, "repeats": repeats, "splits": splits, "groups": groups, "sentence": sentence}
+    return {**found, "sentence": sentence}
 
 
 def read_test(result: dict[str, Any], model: Model, ground: Ground, test: Dataset) -> dict[str, Any]:

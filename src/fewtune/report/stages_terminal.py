@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fewtune.report.sections import decision, stages
-from fewtune.report.terminal import plain, steps
+from fewtune.report.sections import stages
+from fewtune.report.terminal import plain, to_do
 
 
 def stages_table(result: Mapping[str, Any]) -> RenderableType:
@@ -29,11 +29,10 @@ def stages_table(result: Mapping[str, Any]) -> RenderableType:
 
 def summary(result: Mapping[str, Any]) -> RenderableType:
     """The verdict, each change, the usual numbers, what to do next."""
-    found, advice = stages.moved(result), decision.advice(result)
+    found = stages.moved(result)
     parts: list[RenderableType] = [Text(), plain(stages.headline(result)["verdict"], "bold"), Text()]
     if found:
         parts += [plain(one["sentence"]) for one in found["changes"]]
         parts += [plain(f"{one['name']} {one['value'][0]} ({one['value'][1]})") for one in found["numbers"]]
-    if advice:
-        parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
+    parts += to_do(result)
     return Group(*parts)

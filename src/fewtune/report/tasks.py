@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fewtune.metrics.paired import compare
 from fewtune.report.assemble import BETTER
 from fewtune.report.written import against, oof_scores, score_test
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fewtune.data.base import Dataset
-    from fewtune.metrics.base import OutOfFold
     from fewtune.study.ladder import Climb
     from fewtune.study.tasks import Apart
     from fewtune.tune.run import Context
@@ -82,19 +80,11 @@ def _task(part: Apart, context: Context, share: float, title: str, *, looked_at:
     if part.alone is None:
         return {**found, "verdict": UNCOMPARED, "reason": part.reason}
     # Several tasks are looked at: each is asked for so much more that none is called hurt by chance.
-    held = alone_against(part.mixed, part.alone.oof, level=1 - 0.05 / looked_at)
+    held = against(part.mixed, part.alone.oof, "alone", level=1 - 0.05 / looked_at)
     verdict = {BETTER: HELPED, WORSE: HURT}.get(held["verdict"], UNTOLD)
     recipe = part.alone.recipe
     alone = {"title": recipe.title, "recipe": recipe.to_json(), "cv": oof_scores(part.alone.oof, dataset)}
     return {**found, "against_alone": held, "alone": alone, "mixed_title": title, "verdict": verdict}
-
-
-def alone_against(mixed: OutOfFold, alone: OutOfFold, *, level: float) -> dict[str, Any]:
-    """By how many bits per byte fewer the mixed tuning needs, at a level of confidence."""
-    rows = len(mixed.labels_N)
-    found = compare(mixed.row_scores, alone.row_scores, mixed.held_out, rows=rows, groups=mixed.groups, level=level)
-    keys = ("difference", "low", "high", "p", "verdict", "rows_needed", "rows_needed_for", "level")
-    return {"other": "alone", "metric": "bits_per_byte", **{key: getattr(found, key) for key in keys}}
 
 
 def _replay(share: float, sources: dict[str, int]) -> dict[str, Any]:

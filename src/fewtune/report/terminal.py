@@ -7,7 +7,6 @@ Texts are never parsed as rich markup, so a file named `[red].csv` prints as it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -71,17 +70,9 @@ def compared(found: Comparison) -> Text:
     return said.append_text(plain(f", {found.difference}")) if found.difference else said
 
 
-def summary(result: Mapping[str, Any], *, page: Path | None = None) -> RenderableType:
-    """The verdict, the number, what it was held against, what to do next, and where the page is.
-
-    Parameters
-    ----------
-    result
-        `result.json` as read.
-    page
-        The written report; None: the place is left out.
-    """
-    head, advice = decision.headline(result), decision.advice(result)
+def summary(result: Mapping[str, Any]) -> RenderableType:
+    """The verdict, the number, what it was held against, and what to do next."""
+    head = decision.headline(result)
     parts: list[RenderableType] = [Text(), plain(head["verdict"], "bold"), Text()]
     if head["accuracy"]:
         parts.append(plain(f"{head['words']}"))
@@ -92,11 +83,7 @@ def summary(result: Mapping[str, Any], *, page: Path | None = None) -> Renderabl
         parts += [plain(said, "yellow") for said in _reading(tested)]
     for words, found in head["against"]:
         parts.append(plain(f"Against {words}: ").append_text(compared(found)).append("."))
-    if advice:
-        parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
-    if page is not None:
-        # Folded, never cropped: a path that lost its end leads nowhere.
-        parts += [Text(), Text("The whole report:"), Text(f"  {page}", overflow="fold")]
+    parts += to_do(result)
     return Group(*parts)
 
 
@@ -117,6 +104,12 @@ def _reading(test: Mapping[str, Any]) -> list[str]:
     reading = test.get("reading") or {}
     worth = reading.get("before") or reading.get("changed") or not reading.get("recorded", True)
     return [str(reading.get("sentence", ""))] if worth else []
+
+
+def to_do(result: Mapping[str, Any]) -> list[RenderableType]:
+    """What to do next under its heading; nothing where there is nothing to do."""
+    advice = decision.advice(result)
+    return [Text(), plain("What to do next", "bold"), steps(advice["advice"])] if advice else []
 
 
 def steps(advice: list[dict[str, str]]) -> RenderableType:

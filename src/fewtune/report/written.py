@@ -21,7 +21,8 @@ from fewtune.metrics.generation import TextScores, score_all
 from fewtune.metrics.intervals import design_effect
 from fewtune.metrics.likelihood import Likelihoods
 from fewtune.metrics.paired import compare
-from fewtune.report.assemble import BETTER, rung_entry, winner_entry
+from fewtune.report.assemble import BETTER, comparison_entry, rung_entry, winner_entry
+from fewtune.report.resampling import dealt, resampling
 from fewtune.report.result import without_classes
 
 if TYPE_CHECKING:
@@ -185,22 +186,12 @@ def oof_texts(oof: OutOfFold) -> dict[int, str]:
 
 
 def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any]:
-    oof = climb.headline
-    splits, rows = len(oof.held_out), len(oof.tested_N)
-    folds = max(1, round(rows * splits / len(oof.rows_M)))
-    repeats = max(1, splits // folds)
-    grouped = context.groups is not None and len(set(context.groups)) < len(context.dataset)
-    how = (
-        "on the splits that were given"
-        if given
-        else f"in {folds} folds, {'once' if repeats == 1 else f'{repeats} times over'}"
-    )
-    together = ", rows of one prompt or group kept together" if grouped else ""
+    found = resampling(climb, context)
     sentence = (
-        f"Every rung was fitted {splits} times, {how}{together}. Each score is of rows the model had not seen, and the "
-        "rung was chosen anew without them."
+        f"Every rung was fitted {found['splits']} times, {dealt(found, given=given)}. Each score is of rows the model "
+        "had not seen, and the rung was chosen anew without them."
     )
-    return {"folds": folds, "repeats": repeats, "splits": splits, "groups": grouped, "sentence": sentence}
+    return {**found, "sentence": sentence}
 
 
 def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
@@ -218,11 +209,14 @@ def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
     return plain
 
 
-def against(mine: OutOfFold, other: OutOfFold, name: str) -> dict[str, Any]:
-    """The paired comparison in bits per byte: by how much fewer of them `mine` needs."""
-    found = compare(mine.row_scores, other.row_scores, mine.held_out, rows=len(mine.labels_N), groups=mine.groups)
-    keys = ("difference", "low", "high", "p", "verdict", "rows_needed", "rows_needed_for")
-    return {"other": name, "metric": "bits_per_byte", **{key: getattr(found, key) for key in keys}}
+def against(mine: OutOfFold, other: OutOfFold, name: str, *, level: float | None = None) -> dict[str, Any]:
+    """The paired comparison in bits per byte: by how much fewer of them `mine` needs; at a level other than 95 %, if
+    one is given.
+    """
+    asked: dict[str, Any] = {} if level is None else {"level": level}
+    rows = len(mine.labels_N)
+    found = compare(mine.row_scores, other.row_scores, mine.held_out, rows=rows, groups=mine.groups, **asked)
+    return {**comparison_entry(found, name, metric="bits_per_byte"), **asked}
 
 
 def _against_prompts(climb: Climb, oof: OutOfFold, own: Rung | None = None) -> dict[str, Any]:

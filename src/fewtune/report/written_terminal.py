@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fewtune.report.sections import beside, decision, tasks, written
-from fewtune.report.terminal import compared, plain, rungs_table, steps
+from fewtune.report.sections import beside, tasks, written
+from fewtune.report.terminal import compared, plain, rungs_table, to_do
 from fewtune.report.words import Comparison, clip
 
 MOST_SAMPLES = 2
@@ -33,7 +33,7 @@ def _cells(rung: Mapping[str, Any]) -> tuple[list[str], Comparison | None]:
 
 def summary(result: Mapping[str, Any]) -> RenderableType:
     """The verdict, what it was held against, the test file, samples, what to do next."""
-    head, advice = written.headline(result), decision.advice(result)
+    head = written.headline(result)
     parts: list[RenderableType] = [Text(), plain(head["verdict"], "bold"), Text()]
     for words, found in head["against"]:
         parts.append(plain(f"Against {words}: ").append_text(compared(found)).append("."))
@@ -51,8 +51,7 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
         parts += [Text(), plain(f"Row {row['row']}: {_line(row['prompt'].text)}", "bold")]
         parts.append(plain(f"  Given: {_line(row['given'].text)}"))
         parts += [plain(f"  {one['words']}: {_line(one['text'].text) or 'nothing'}") for one in row["answers"]]
-    if advice:
-        parts += [Text(), plain("What to do next", "bold"), steps(advice["advice"])]
+    parts += to_do(result)
     return Group(*parts)
 
 
