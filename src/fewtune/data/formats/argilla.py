@@ -12,8 +12,7 @@ from typing import Any
 from fewtune.data.base import Dataset
 from fewtune.data.formats.base import Format, Record, Seen
 from fewtune.data.formats.columns import about_of, row_of, texts_of
-from fewtune.data.formats.questions import chosen_question, with_label
-from fewtune.data.formats.votes import Votes
+from fewtune.data.formats.questions import voted, with_label
 from fewtune.data.readers.base import Table, table_of_records
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -38,11 +37,7 @@ class Argilla(Format):
 
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:
         """The fields and metadata as columns, the label of the responses."""
-        answers = [list(_answers(record)) for record in records]
-        question = chosen_question([name for row in answers for one in row for name in one], table.source, label)
-        votes = Votes()
-        for row in answers:
-            votes.add([one[question] for one in row if question in one])
+        question, votes = voted([list(_answers(record)) for record in records], table.source, label)
         found = table_of_records(list(map(_cells, records)), table.source, rows=table.rows, notes=table.notes)
         return with_label(found, question, votes, self.title)
 

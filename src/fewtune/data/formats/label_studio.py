@@ -12,8 +12,7 @@ from typing import Any
 from fewtune.data.base import Dataset
 from fewtune.data.formats.base import Format, Record, Seen
 from fewtune.data.formats.columns import about_of, row_of, texts_of
-from fewtune.data.formats.questions import chosen_question, with_label
-from fewtune.data.formats.votes import Votes
+from fewtune.data.formats.questions import voted, with_label
 from fewtune.data.readers.base import Table, table_of_records
 
 KINDS = ("choices", "taxonomy", "rating")
@@ -34,16 +33,12 @@ class LabelStudio(Format):
 
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:
         """The columns of `data`, the label of the annotations."""
-        answers = [list(_answers(record)) for record in records]
-        question = chosen_question([name for row in answers for one in row for name in one], table.source, label)
-        votes = Votes()
-        for row in answers:
-            votes.add([one[question] for one in row if question in one])
+        question, votes = voted([list(_answers(record)) for record in records], table.source, label)
         cells = [dict(record["data"]) for record in records]
         if not any("id" in row for row in cells) and any(record.get("id") is not None for record in records):
             cells = [{"id": record.get("id"), **row} for record, row in zip(records, cells, strict=True)]
         found = table_of_records(cells, table.source, rows=table.rows, notes=table.notes)
-        return with_label(found, question, votes, "Label Studio JSON")
+        return with_label(found, question, votes, self.title)
 
     def write(self, dataset: Dataset) -> Iterator[Record]:
         """Tasks with one annotation, of choices; Label Studio gives them ids of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fewtune.data.formats.base import Seen
@@ -29,6 +29,18 @@ def chosen_question(names: Sequence[str], source: str, asked: str | None) -> str
         what = f"Annotators answered several questions: {', '.join(map(repr, known[:20]))}."
         raise ColumnError(what, file=source, remedy="Say which is the label with --label NAME (label=… in Python).")
     return known[0] if known else asked or "label"
+
+
+def voted(answers: Sequence[Sequence[Mapping[str, list[str]]]], source: str, asked: str | None) -> tuple[str, Votes]:
+    """The one question, and what was voted for in each row. `answers`: question to labels, by annotator, by row.
+
+    Raises ColumnError as `chosen_question` does.
+    """
+    question = chosen_question([name for row in answers for one in row for name in one], source, asked)
+    votes = Votes()
+    for row in answers:
+        votes.add([one[question] for one in row if question in one])
+    return question, votes
 
 
 def with_label(table: Table, question: str, votes: Votes, title: str, *, label: str | None = None) -> Seen:
