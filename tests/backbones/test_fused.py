@@ -6,6 +6,7 @@ import torch
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.fused import FusedLayer
+from fewtune.backbones.layout import Layout, laid_out
 from fewtune.backbones.load import load_encoder
 from fewtune.methods.base import Material
 from fewtune.methods.full import Full
@@ -146,3 +147,19 @@ def test_long_texts_go_the_layers_own_way(tiny_folders, monkeypatch):
     monkeypatch.setattr("fewtune.backbones.fused.SHORT", 4)
     monkeypatch.setattr("fewtune.backbones.attention.SHORT", 4)
     torch.testing.assert_close(body(TEXTS).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adapters_of_one_input_share_its_dropout_and_others_do_not(encoder):
+    """Query and value are handed the same states; the output's states are others, and so are its zeros."""
+    tunable, layers = run_of(LoRA(layers=1, rank=2, lora_dropout=0.5, dropout=0.0), encoder)
+    attention = layers[0].attention
+    looks = [attention.self.query, attention.self.key, attention.self.value]
+    assert len({id(adapter.dropout) for adapter in looks}) == 1
+    assert attention.output.dense.dropout is not looks[0].dropout
+    states_1SD = torch.ones(1, 10, encoder.width)
+    with laid_out(Layout([4, 6], noise=tunable.body.noise)):
+        first, second = looks[0].dropout(states_1SD), looks[2].dropout(states_1SD)
+        anew = looks[2].dropout(states_1SD.clone())
+    assert first is second
+    assert set(first.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(first, anew)

@@ -23,7 +23,7 @@ from fewtune.backbones import batches
 from fewtune.backbones.checkpointing import checkpoint_layers
 from fewtune.backbones.dropout import RunDropout, install_dropout
 from fewtune.backbones.encoder import Encoder, unit
-from fewtune.backbones.fused import fuse
+from fewtune.backbones.fused import FusedLayer, fuse
 from fewtune.backbones.layers import layer_list, sharing_copy
 from fewtune.backbones.layout import Layout, filling, laid_out
 from fewtune.backbones.noise import Noise
@@ -67,6 +67,8 @@ class Body(nn.Module):
         assert self.packs or self.slots == 1, "several runs need a backbone that can be packed"
         self._prefix: torch.Tensor | None = None
         self._straight = False
+        self._known: FusedLayer | None = None
+        """The first live layer, where its queries, keys and values come from frozen states and weights alone."""
         if train_layers:
             self._unfreeze(layers is None)
         if self.slots > 1 and train_layers:
@@ -90,6 +92,9 @@ class Body(nn.Module):
         if self.packs and self.encoder.device.type == "cpu":
             whole = fuse(self.live) == len(self.live)
             self._straight = whole and bool(self.depth) and self._adds_nothing()
+            first: Any = self.live[0].forward
+            if self._straight and isinstance(first, FusedLayer) and first.multiplies_alone:
+                self._known = first
 
     @torch.no_grad()
     def _adds_nothing(self) -> bool:
@@ -236,15 +241,22 @@ class Body(nn.Module):
             self._prefix = torch.cat([*states, states[0].new_zeros(fill, states[0].shape[1])]).unsqueeze(0)
         with laid_out(layout), compute_precision():
             if straight:
-                hidden_1SD = functools.reduce(lambda found, layer: layer.forward(found), self.live, self._prefix)
-                assert hidden_1SD is not None
+                first, *others = self.live
+                hidden_1SD: Any = first.forward(self._prefix, **self._known_looks(texts, states, fill))
+                hidden_1SD = functools.reduce(lambda found, layer: layer.forward(found), others, hidden_1SD)
             else:
                 ids = [*itertools.chain.from_iterable(encoder.tokens(texts)), *[encoder.pad_id] * fill]
                 ids_1S = torch.tensor([ids], device=encoder.device)
                 positions_1S = (layout.positions_S + (encoder.first_position or 0)).unsqueeze(0)
                 hidden_1SD = self.model(input_ids=ids_1S, position_ids=positions_1S).last_hidden_state
         self._prefix = None
-        return hidden_1SD[0]
+        hidden_SD: torch.Tensor = hidden_1SD[0]
+        return hidden_SD
+
+    def _known_looks(self, texts: list[str], states: list[torch.Tensor], fill: int) -> dict[str, torch.Tensor]:
+        if self._known is None:
+            return {}
+        return {"looks_SO": self.encoder.looks(self.depth).pack(texts, states, fill, self._known.multiply)}
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], *, normalise: bool = True, run: int = 0) -> torch.Tensor:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fewtune.backbones.layout import current
+from fewtune.backbones.layout import Layout, current
 
 
 class RunDropout(nn.Module):
-    """Dropout that draws each run's part of a pack from the run's own stream; ordinary dropout outside of a pack."""
+    """Dropout that draws each run's part of a pack from the run's own stream; ordinary dropout outside of a pack.
+
+    Adapters of one layer hold one of these: those that are handed the same states get the same states back.
+    """
 
     def __init__(self, share: float, *, slots: int = 1, adapters: bool = False) -> None:
         super().__init__()
@@ -34,8 +37,16 @@ class RunDropout(nn.Module):
         if layout is None or layout.noise is None:
             return nn.functional.dropout(states, self.share_K[0])
         assert states.shape[:2] == (1, layout.tokens), "dropout on something that is no pack"
+        if not self.adapters:
+            return self._drop(states, layout)
+        given = layout.dropped.get(id(self))
+        if given is None or given[0] is not states:
+            given = layout.dropped[id(self)] = states, self._drop(states, layout)
+        return given[1]
+
+    def _drop(self, states: torch.Tensor, layout: Layout) -> torch.Tensor:
         parts = [
-            part * layout.noise.factors(run, self.share_K[run], part) if self.share_K[run] else part
+            part * layout.factors(run, self.share_K[run], part) if self.share_K[run] else part
             for run, part in ((run, states[:, start:end]) for run, start, end in layout.bounds)
         ]
         if layout.fill:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fewtune.backbones.looks import Looks
 from fewtune.backbones.packed import first_position
 from fewtune.backbones.passes import Batches, Frozen, Packs
 from fewtune.backbones.pooling import Pooling
@@ -61,6 +62,7 @@ class Encoder:
         self._tokens: dict[str, list[int]] = {}
         self._keys: dict[str, bytes] = {}
         self._kept: dict[int | None, Answers] = {}
+        self._looks: dict[int, Looks] = {}
         self._computed: dict[int, torch.nn.Parameter] = {}
 
     @property
@@ -156,6 +158,12 @@ class Encoder:
         found = self._answers(depth).get(self._by_key(texts))
         return [found[self._keys[text]] for text in texts]
 
+    def looks(self, depth: int) -> Looks:
+        """What queries, keys and values the layer above the first `depth` gives for texts whose states are cached."""
+        if depth not in self._looks:
+            self._looks[depth] = Looks(shared_room(self.device))
+        return self._looks[depth]
+
     def read_anew(self, texts: Sequence[str]) -> int:
         """Compute what `embed` would give, past all that is kept, and throw it away; how many tokens were read."""
         tokens = self.tokens(texts)
@@ -207,7 +215,7 @@ class Encoder:
     def __getstate__(self) -> dict[str, Any]:
         """A copy, here or in another process, has a cache of its own: open files cannot be handed on."""
         own = {key: value for key, value in self.__dict__.items() if key != "_frozen"}
-        return own | {"_kept": {}, "_computed": {}}
+        return own | {"_kept": {}, "_looks": {}, "_computed": {}}
 
 
 def unit(vectors_BD: torch.Tensor) -> torch.Tensor:

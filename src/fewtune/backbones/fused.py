@@ -81,8 +81,10 @@ class FusedLayer:
         """All products, in the order of the way forward."""
         return self.looks, self.answer, self.middle, self.out
 
-    def __call__(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """`hidden_states` [1, S, D] through the layer."""
+    def __call__(
+        self, hidden_states: torch.Tensor, *args: Any, looks_SO: torch.Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """`hidden_states` [1, S, D] through the layer; `looks_SO`, where they are known, what `multiply` gives."""
         layout = current()
         if layout is None or hidden_states.device.type != "cpu":
             return self.own_forward(hidden_states, *args, **kwargs)
@@ -91,9 +93,21 @@ class FusedLayer:
         if plan.grouping.longest > SHORT and not plan.noisy:
             return self.own_forward(hidden_states, *args, **kwargs)
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+        if looks_SO is not None and looks_SO.dtype != dtype:
+            looks_SO = None
         with torch.autocast("cpu", enabled=False):  # what is cast, is cast below
-            final_SD = _Layer.apply(hidden_states[0], self, plan, dtype, *self.tensors)  # type: ignore[no-untyped-call]
+            final_SD = _Layer.apply(hidden_states[0], self, plan, dtype, looks_SO, *self.tensors)  # type: ignore[no-untyped-call]
         return final_SD.unsqueeze(0)
+
+    @property
+    def multiplies_alone(self) -> bool:
+        """Whether the weights of queries, keys and values are frozen: adapters may be added to what they give."""
+        return not self.looks.moves
+
+    def multiply(self, states_SD: torch.Tensor) -> torch.Tensor:
+        """[S, 3D] queries, keys and values of frozen weights, adapters left aside."""
+        weight_OD, bias_O = self.looks.weights(0, states_SD.dtype)
+        return torch.addmm(bias_O, states_SD, weight_OD.T)
 
     @torch.no_grad()
     def agrees(self, layer: nn.Module) -> bool:
@@ -123,7 +137,14 @@ class _Product:
         self.width: int = self.layers[0].weight.shape[-1]
         self.moves = any(layer.weight.requires_grad for layer in self.layers)
         bodies = [tensor for layer in self.layers for tensor in (layer.weight, layer.bias)] if self.moves else []
-        factors = [tensor for a in self.adapters if a is not None for tensor in (a.lora_A, a.lora_B)]
+        ends = itertools.accumulate(self.sizes)
+        self.adapted = [
+            (adapter, slice(end - size, end))
+            for adapter, size, end in zip(self.adapters, self.sizes, ends, strict=True)
+            if adapter is not None
+        ]
+        """Each adapter, and its columns of the answer."""
+        factors = [tensor for adapter, _ in self.adapted for tensor in (adapter.lora_A, adapter.lora_B)]
         self.tensors: list[torch.Tensor] = [*bodies, *factors]
         self._frozen: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -141,17 +162,19 @@ class _Product:
             self._frozen[dtype] = weight_OI, bias_O
         return weight_OI, bias_O
 
-    def forward(self, states_SI: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, Kept]:
-        """[S, O], and what `backward` needs."""
+    def forward(
+        self, states_SI: torch.Tensor, layout: Layout, *, frozen_SO: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Kept]:
+        """[S, O], and what `backward` needs; `frozen_SO`, where it is known, what frozen weights give: written in."""
         kept: Kept = [states_SI]
-        answer_SO = states_SI.new_empty(len(states_SI), sum(self.sizes))
+        answer_SO = states_SI.new_empty(len(states_SI), sum(self.sizes)) if frozen_SO is None else frozen_SO
         for run, tokens in _shares(self.moves, layout):
             weight_OI, bias_O = self.weights(run, states_SI.dtype)
-            torch.addmm(bias_O, states_SI[tokens], weight_OI.T, out=answer_SO[tokens])
+            if frozen_SO is None:
+                torch.addmm(bias_O, states_SI[tokens], weight_OI.T, out=answer_SO[tokens])
             kept.append(weight_OI)
-        for adapter, part_SO in zip(self.adapters, _columns(answer_SO, self.sizes), strict=True):
-            if adapter is not None:
-                kept += _adapt(adapter, states_SI, part_SO, layout)
+        if self.adapted:
+            kept += _adapt(self.adapted, states_SI, answer_SO, layout)
         return answer_SO, kept
 
     def backward(
@@ -167,10 +190,8 @@ class _Product:
                 torch.mm(grad_SO[tokens], weight_OI, out=grad_SI[tokens])
             if self.moves:
                 self._weights_back(run, grad_SO[tokens], states_SI[tokens], grads)
-        places = iter(grads[len(grads) - 2 * sum(adapter is not None for adapter in self.adapters) :])
-        for adapter, part_SO in zip(self.adapters, _columns(grad_SO, self.sizes), strict=True):
-            if adapter is not None:
-                _adapt_back(adapter, part_SO, grad_SI, (next(places), next(places)), kept, layout)
+        if self.adapted:
+            _adapt_back(self.adapted, grad_SO, grad_SI, grads[-2 * len(self.adapted) :], kept, layout)
         return grad_SI, grads
 
     def _weights_back(self, run: int, grad_SO: torch.Tensor, states_SI: torch.Tensor, grads: Grads) -> None:
@@ -186,47 +207,69 @@ def _shares(moves: bool, layout: Layout) -> list[tuple[int, slice]]:
     return layout.shares if moves else [(0, slice(0, layout.tokens))]
 
 
-def _columns(all_SO: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
-    """[S, O] of each layer."""
-    return (all_SO,) if len(sizes) == 1 else torch.split_with_sizes(all_SO, list(sizes), 1)
-
-
 def _of(run: int, tensor: torch.Tensor, axes: int) -> torch.Tensor:
     """A run's slice where each has its own."""
     return tensor[run] if tensor.dim() > axes else tensor
 
 
-def _adapt(adapter: StackedLoRA, states_SI: torch.Tensor, answer_SO: torch.Tensor, layout: Layout) -> Kept:
-    """Add scaling · B A x of each run. For the way back: factors of dropout, states after it, three tensors a run."""
-    factors, dropped_SI = _dropped(states_SI, adapter.dropout, layout)
+Adapted = Sequence[tuple[StackedLoRA, slice]]
+
+
+def _factors(adapted: Adapted, run: int, wide: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Down [R, I] and up [R, O] of all adapters of a run: a block each in R, its own columns in O, zeros elsewhere."""
+    ranks = [adapter.lora_A.shape[1] for adapter, _ in adapted]
+    first = adapted[0][0].lora_A
+    down_RI = first.new_empty((sum(ranks), first.shape[2]), dtype=dtype)
+    up_RO = first.new_zeros((sum(ranks), wide), dtype=dtype)
+    parts = zip(adapted, torch.split(down_RI, ranks), torch.split(up_RO, ranks), strict=True)
+    for (adapter, columns), down, up in parts:
+        down.copy_(adapter.lora_A[run])
+        up[:, columns].copy_(adapter.lora_B[run].T)
+    return down_RI, up_RO
+
+
+def _adapt(adapted: Adapted, states_SI: torch.Tensor, answer_SO: torch.Tensor, layout: Layout) -> Kept:
+    """Add scaling · B A x of each run. For the way back: factors of dropout, states after it, three tensors a run.
+
+    Adapters of one input share its dropout and scaling: one product down and one up for all of them.
+    """
+    leader = adapted[0][0]
+    factors, dropped_SI = _dropped(states_SI, leader.dropout, layout)
     kept: Kept = [factors, dropped_SI]
     for run, tokens in layout.shares:
-        down_RI = (adapter.lora_A[run] * adapter.scaling_K[run]).to(states_SI.dtype)
-        up_OR = adapter.lora_B[run].to(states_SI.dtype)
+        down_RI, up_RO = _factors(adapted, run, answer_SO.shape[1], states_SI.dtype)
         low_SR = dropped_SI[tokens] @ down_RI.T
-        answer_SO[tokens] += low_SR @ up_OR.T
-        kept += [low_SR, down_RI, up_OR]
+        answer_SO[tokens].addmm_(low_SR, up_RO, alpha=leader.scaling_K[run])
+        kept += [low_SR, down_RI, up_RO]
     return kept
 
 
 def _adapt_back(
-    adapter: StackedLoRA,
+    adapted: Adapted,
     grad_SO: torch.Tensor,
     grad_SI: torch.Tensor | None,
-    grads: tuple[torch.Tensor, torch.Tensor],
+    grads: Grads,
     kept: Iterator[torch.Tensor | None],
     layout: Layout,
 ) -> None:
-    """Write the gradients of A and B, and add that of the states where it is asked for."""
+    """Write the gradients of each A and B, and add that of the states where it is asked for."""
+    ranks = [adapter.lora_A.shape[1] for adapter, _ in adapted]
     factors, dropped_SI = next(kept), there(next(kept))
     for run, tokens in layout.shares:
-        low_SR, down_RI, up_OR = (there(next(kept)) for _ in range(3))
-        back_SR = grad_SO[tokens] @ up_OR
-        grads[0][run] = (back_SR.T @ dropped_SI[tokens]).float().mul_(adapter.scaling_K[run])
-        grads[1][run] = grad_SO[tokens].T @ low_SR
-        if grad_SI is not None:
-            more_SI = back_SR @ down_RI
-            grad_SI[tokens] += more_SI if factors is None else more_SI * factors[tokens]
+        low_SR, down_RI, up_RO = (there(next(kept)) for _ in range(3))
+        scaling = adapted[0][0].scaling_K[run]
+        back_SR = (grad_SO[tokens] @ up_RO.T).mul_(scaling)
+        downs = torch.split(back_SR.T @ dropped_SI[tokens], ranks)
+        ups = torch.split(low_SR.mul(scaling).T @ grad_SO[tokens], ranks)
+        for place, (_, columns) in enumerate(adapted):
+            grads[2 * place][run] = downs[place]
+            grads[2 * place + 1][run] = ups[place][:, columns].T
+        if grad_SI is None:
+            continue
+        if factors is None:
+            grad_SI[tokens].addmm_(back_SR, down_RI)
+        else:
+            grad_SI[tokens].addcmul_(back_SR @ down_RI, factors[tokens])
 
 
 class _Norm:
@@ -271,10 +314,16 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states_SD: torch.Tensor, layer: FusedLayer, plan: Plan, dtype: torch.dtype, *_: torch.Tensor
+        ctx: Any,
+        states_SD: torch.Tensor,
+        layer: FusedLayer,
+        plan: Plan,
+        dtype: torch.dtype,
+        frozen_SO: torch.Tensor | None,
+        *_: torch.Tensor,
     ) -> torch.Tensor:
         layout = plan.layout
-        looks_SO, of_looks = layer.looks.forward(states_SD.to(dtype), layout)
+        looks_SO, of_looks = layer.looks.forward(states_SD.to(dtype), layout, frozen_SO=frozen_SO)
         seen_SHW, of_seen = attend(looks_SO.view(len(looks_SO), 3, layer.heads, -1), plan)
         answer_SD, of_answer = layer.answer.forward(seen_SHW.flatten(1), layout)
         factors, dropped_SD = _dropped(answer_SD, layer.dropouts[0], layout)
@@ -306,7 +355,7 @@ class _Layer(torch.autograd.Function):
         looks_S3HW = attend_back(seen_SD.view(len(seen_SD), layer.heads, -1), of_seen, ctx.plan, keys=keys)
         states_SD, of_looks = layer.looks.backward(looks_S3HW.flatten(1), kept, layout, further=further)
         back_SD = (sum_SD + states_SD).to(ctx.residual) if further else None
-        return back_SD, None, None, None, *of_looks, *of_answer, *of_wide, *of_out, *of_norm, *of_last
+        return back_SD, None, None, None, None, *of_looks, *of_answer, *of_wide, *of_out, *of_norm, *of_last
 
 
 def _dropped(states_SD: torch.Tensor, dropout: RunDropout, layout: Layout) -> tuple[torch.Tensor | None, torch.Tensor]:

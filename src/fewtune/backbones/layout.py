@@ -115,6 +115,8 @@ class Layout:
         self.noise, self.device = noise, device or torch.device("cpu")
         self.attention_shares = attention_shares
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.dropped: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        """What dropouts of adapters were handed last in the pass under way, and what they gave."""
 
     @property
     def tokens(self) -> int:
@@ -257,6 +259,7 @@ def laid_out(layout: Layout) -> Iterator[None]:
         yield
     finally:
         _under_way.pop()
+        layout.dropped.clear()  # the graph of the way back holds the layout: what is in it would never be freed
 
 
 def current() -> Layout | None:

@@ -55,9 +55,13 @@ class StackedLoRA(nn.Module):
 
     Ranks may differ: shorter ones are filled up with zeros, which no gradient ever reaches, since the zeros of one
     factor meet those of the other.
+
+    Parameters
+    ----------
+    dropout : shared by the adapters of a layer; one of its own when not given.
     """
 
-    def __init__(self, base: nn.Module, *, slots: int, rank: int) -> None:
+    def __init__(self, base: nn.Module, *, slots: int, rank: int, dropout: RunDropout | None = None) -> None:
         super().__init__()
         self.base = base
         weight: torch.Tensor = base.weight  # type: ignore[assignment]
@@ -66,7 +70,7 @@ class StackedLoRA(nn.Module):
         self.lora_A = nn.Parameter(torch.zeros(slots, rank, inner, device=device))
         self.lora_B = nn.Parameter(torch.zeros(slots, outer, rank, device=device))
         self.scaling_K = [0.0] * slots
-        self.dropout = RunDropout(0.0, slots=slots, adapters=True)
+        self.dropout = dropout or RunDropout(0.0, slots=slots, adapters=True)
 
     @torch.no_grad()
     def enter(self, slot: int, *, rank: int, scaling: float, dropout: float, generator: torch.Generator) -> None:

@@ -7,6 +7,7 @@ at once; what is saved is a PEFT folder, written by PEFT.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from fewtune.backbones.body import Body
+from fewtune.backbones.dropout import RunDropout
 from fewtune.backbones.layers import layer_count, sharing_copy
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.stacked import StackedLoRA
@@ -77,11 +79,13 @@ class LoRABody(Body):
         super().__init__(encoder, depth=depth, train_layers=False, seeds=seeds)
         self.names = linear_names(self, targets)
         self.adapters: dict[str, StackedLoRA] = {}
+        dropouts: dict[str, RunDropout] = defaultdict(lambda: RunDropout(0.0, slots=self.slots, adapters=True))
         self.methods: dict[int, LoRA] = {}
         for name in self.names:
             parent_name, _, last = name.rpartition(".")
             parent = self.model.get_submodule(parent_name)
-            self.adapters[name] = StackedLoRA(getattr(parent, last), slots=self.slots, rank=rank)
+            base = getattr(parent, last)
+            self.adapters[name] = StackedLoRA(base, slots=self.slots, rank=rank, dropout=dropouts[parent_name])
             setattr(parent, last, self.adapters[name])
         self.fuse()
 

@@ -7,7 +7,7 @@ import torch
 
 from fewtune.backbones.portions import Portions
 from fewtune.methods.base import IntArray, Tunable
-from fewtune.tune.optimiser import update
+from fewtune.tune.optimiser import forget_gradients, update
 
 
 def optimiser_for(tunable: Tunable) -> torch.optim.AdamW:
@@ -45,10 +45,10 @@ def training_step(
         loss = portions.accumulate(
             indices.tolist(),
             lambda rows: _backward(tunable.share(np.asarray(rows, dtype=np.int64), indices)),
-            restart=lambda: optimiser.zero_grad(set_to_none=True),
+            restart=lambda: forget_gradients(optimiser),
         )
     update(optimiser, clip_norm)
-    optimiser.zero_grad(set_to_none=True)
+    forget_gradients(optimiser)
     return loss
 
 

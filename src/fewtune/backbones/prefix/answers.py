@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from fewtune.backbones.prefix.limits import Room, disk_limit
+from fewtune.backbones.prefix.limits import Room, disk_limit, give_back
 from fewtune.backbones.prefix.shelf import Shelf
 
 Tokens = Sequence[int]
@@ -68,7 +68,7 @@ class Answers:
         self._pending: dict[bytes, torch.Tensor] = {}
         self._pending_bytes, self._pending_seconds = 0, 0.0
         self._taken = [0]
-        weakref.finalize(self, _give_back, room, self._taken)
+        weakref.finalize(self, give_back, room, self._taken)
         disk_limit()  # a limit that cannot be meant is said now and not where it is too late
         _all.add(self)
 
@@ -183,10 +183,6 @@ class Answers:
             started = time.perf_counter()
         if homeless or self._pending_bytes >= WORTH_BYTES or self._pending_seconds >= WORTH_SECONDS:
             self.flush()
-
-
-def _give_back(room: Room, taken: list[int]) -> None:
-    room.give_back(taken[0])
 
 
 def _remove(folder: Path, process: int) -> None:

@@ -123,6 +123,11 @@ class Room:
         self.left += count
 
 
+def give_back(room: Room, taken: list[int]) -> None:
+    """What to call when whoever took `taken[0]` bytes is gone."""
+    room.give_back(taken[0])
+
+
 def shared_room(device: torch.device) -> Room:
     """The room on a device: `FEWTUNE_CACHE_MEMORY`, else an eighth of its memory."""
     stated = os.environ.get(MEMORY, "").strip()
