@@ -9,23 +9,19 @@ is named with nothing planted is counted as it is: the sets are as published.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+
+from common import options_of, skip_without, write
 
 from fewtune.audit.base import Ground
 from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset, Example
 from fewtune.data.read import read
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 SETS = ("ag_news", "banking77", "emotion", "sms_spam", "sst2", "trec")
 SHARES = (1.0, 0.5)
 
@@ -94,14 +90,10 @@ def one(dataset: Dataset, spoil: Spoil, seed: int) -> dict[str, object]:
 
 def main() -> int:
     """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "artefacts.json")
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=HERE / "artefacts.json")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: {options.data} is not there (the few-shot sets)", file=sys.stderr)
-        return 0
+    skip_without(options.data)
     runs = []
     for name in SETS:
         for draw in options.draws:
@@ -124,8 +116,8 @@ def main() -> int:
             "seconds_mean": round(sum(run["seconds"] for run in mine) / len(mine), 3),
         }
         print(f"{planted:22} {summary[planted]}")
-    found = {"versions": versions(), "hardware": hardware(), "summary": summary, "runs": runs}
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = {"summary": summary, "runs": runs}
+    write(options.out, found)
     return 0
 
 

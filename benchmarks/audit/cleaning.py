@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import phonenumbers
+from common import options_of, skip_without, write
 
 from fewtune.audit.base import Ground
 from fewtune.audit.language import FEWEST, LEAST_LETTERS, MARGIN, Language, called
@@ -31,10 +31,7 @@ from fewtune.data.base import Dataset, Example
 from fewtune.data.clean.personal import find
 from fewtune.data.clean.phones import REGIONS
 from fewtune.data.clean.registry import CLEANERS
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 SETS = ("ag_news", "banking77", "emotion", "sms_spam", "sst2", "trec")
 SIZES = (1_000, 10_000, 100_000)
 LETTERS = (20, 30, 40, 60, 100, 10_000)
@@ -170,14 +167,10 @@ def changed(sets: dict[str, list[str]]) -> dict[str, dict[str, int]]:
 
 def main() -> int:
     """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "cleaning.json")
     parser.add_argument("--lines", type=Path, help="Sentences of many languages: code, tab, text.")
-    parser.add_argument("--out", type=Path, default=HERE / "cleaning.json")
     given = parser.parse_args()
-    if not given.data.is_dir():
-        print(f"skipped: {given.data} is not there")
-        return 0
+    skip_without(given.data)
     sets = {name: texts_of(given.data / name) for name in SETS}
     together = [text for texts in sets.values() for text in texts]
     result = {
@@ -185,12 +178,10 @@ def main() -> int:
         "language": {"false_alarms": false_alarms(sets)},
         "personal_data": {"telephone_numbers": telephone_numbers(), "finds": personal_finds(sets)},
         "cleaners": {"rows_changed": changed(sets), "seconds": costs(together)},
-        "versions": versions(),
-        "hardware": hardware(),
     }
     if given.lines is not None:
         result["language"] |= {"recall": recall(sets["banking77"][:500], given.lines, np.random.default_rng(0))}
-    given.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write(given.out, result)
     print(json.dumps(result, ensure_ascii=False)[:400])
     return 0
 

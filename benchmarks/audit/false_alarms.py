@@ -16,16 +16,14 @@ looking at these sets' distances, so their false alarms here are a description; 
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
 import sys
 import warnings
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import heap, options_of, skip_without, write
 
 from fewtune.audit.base import Ground
 from fewtune.audit.class_pairs import alike
@@ -37,25 +35,12 @@ from fewtune.auditing import lay
 from fewtune.backbones.load import load_encoder
 from fewtune.chance import cross_validation_effect
 from fewtune.data.base import Dataset, Example
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 SETS = ("ag_news", "banking77", "emotion", "sms_spam", "sst2", "trec")
 TRAIN, TEST, POOL = 300, 200, 600
 PAIR_DRAWS = 3
 
 Rows = list[tuple[str, str]]
-
-
-def heap(folder: Path) -> Rows:
-    """Every distinct labelled text of a set."""
-    found: dict[str, str] = {}
-    for path in [*sorted(folder.glob("64-*/train.csv")), folder / "test.csv"]:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["text"], row["label"])
-    return list(found.items())
 
 
 def dataset(rows: Rows, *, labelled: bool = True) -> Dataset:
@@ -154,16 +139,12 @@ def pairs(encoder, rows: Rows, rng: np.random.Generator, seed: int) -> dict[str,
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "false_alarms.json")
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=HERE / "false_alarms.json")
     options = parser.parse_args()
-    if not all((options.data / name / "test.csv").exists() for name in SETS):
-        print(f"skipped: {options.data} has not all of {', '.join(SETS)}", file=sys.stderr)
-        return 0
+    skip_without(options.data, SETS)
     warnings.simplefilter("ignore")
-    encoder, heaps = load_encoder("default"), {name: heap(options.data / name) for name in SETS}
+    encoder, heaps = load_encoder("default"), {name: list(heap(options.data / name).items()) for name in SETS}
     table: dict[str, dict[str, Any]] = {}
     for name, rows in heaps.items():
         foreign = [row for other, some in heaps.items() if other != name for row in some[:800]]
@@ -182,9 +163,7 @@ def main() -> int:
     keys = dict.fromkeys(key for one in table.values() for key in one)
     table["mean"] = {key: round(float(np.mean([one[key] for one in table.values() if key in one])), 4) for key in keys}
     result = {"draws": options.draws, "rows": [TRAIN, TEST, POOL], "means": table}
-    options.out.write_text(
-        json.dumps(result | {"versions": versions(), "hardware": hardware()}, indent=1) + "\n", encoding="utf-8"
-    )
+    write(options.out, result)
     print(json.dumps(table["mean"], indent=1))
     return 0
 

@@ -22,8 +22,6 @@ Systems, each scored by its precision at the number of flipped labels:
 
 from __future__ import annotations
 
-import argparse
-import csv
 import hashlib
 import json
 import sys
@@ -34,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import heap, options_of, skip_without, write
 
 from fewtune.audit.base import Predictions
 from fewtune.audit.duplicates import groups_of
@@ -41,25 +40,12 @@ from fewtune.audit.label_errors import beliefs, label_errors, ranking
 from fewtune.auditing import predictions
 from fewtune.backbones.load import load_encoder
 from fewtune.data.base import Dataset, Example
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 SETS = ("banking77", "sst2", "trec", "ag_news")
 ROWS, FLIPPED, OTHERS = 500, 0.1, 2500
 LOST = 0.4
 BARS = {"random": 0.60, "confusable": 0.40}
 NOISES = ("random", "confusable", "one_class")
-
-
-def heap(folder: Path) -> tuple[list[str], list[str]]:
-    """Every distinct labelled text of a set."""
-    found: dict[str, str] = {}
-    for path in [*sorted(folder.glob("64-*/train.csv")), folder / "test.csv"]:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["text"], row["label"])
-    return list(found), list(found.values())
 
 
 def second_half(text: str) -> bool:
@@ -161,7 +147,8 @@ def run(data: Path, sets: list[str], seeds: list[int]) -> list[dict[str, Any]]:
     """Every set, seed and noise."""
     encoder, cells = load_encoder("default"), []
     for name in sets:
-        texts, labels = heap(data / name)
+        known = heap(data / name)
+        texts, labels = list(known), list(known.values())
         names, codes = np.unique(labels, return_inverse=True)
         reported = np.flatnonzero([second_half(text) for text in texts])
         for seed in seeds:
@@ -191,16 +178,11 @@ def means(cells: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     """Measure, write, and say whether the bars are met."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "label_noise.json")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=HERE / "label_noise.json")
     options = parser.parse_args()
-    missing = [name for name in options.sets if not (options.data / name / "test.csv").exists()]
-    if missing:
-        print(f"skipped: {options.data} has no {', '.join(missing)}", file=sys.stderr)
-        return 0
+    skip_without(options.data, options.sets)
     warnings.simplefilter("ignore")
     cells = run(options.data, options.sets, options.seeds)
     table = means(cells)
@@ -216,10 +198,8 @@ def main() -> int:
         "met": met,
         "means": table,
         "cells": cells,
-        "versions": versions(),
-        "hardware": hardware(),
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
     print(json.dumps({"met": met, **{noise: table[noise]["mean"] for noise in NOISES}}, indent=1))
     return 0 if all(met.values()) else 1
 

@@ -15,8 +15,6 @@ only set dense enough to need it; the thresholds of `near.py` before any of thes
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import subprocess
@@ -25,15 +23,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from common import options_of, skip_without, write
+
 from fewtune.audit.duplicates import overlap
 from fewtune.audit.spelling import normalise
 from fewtune.backbones.encoder import Encoder
 from fewtune.backbones.load import load_encoder
 from fewtune.data.read import read
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 SETS = ("ag_news", "banking77", "emotion", "sms_spam", "sst2", "trec")
 SHARE = 0.05
 BARS = {"exact": 0.99, "spelling": 0.99, "typo": 0.95, "paraphrase": 0.60}
@@ -161,22 +158,18 @@ def summary(results: list[dict[str, object]], kinds: list[str]) -> dict[str, obj
 
 def main() -> int:
     """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "leaks.json")
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=HERE / "leaks.json")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: {options.data} is not there (the few-shot sets)", file=sys.stderr)
-        return 0
+    skip_without(options.data)
     kinds = list(BARS)
     if shutil.which("apertium") is None:
         print("paraphrases skipped: apertium is not installed (apt-get install apertium-eng-spa)", file=sys.stderr)
         kinds.remove("paraphrase")
     encoder = load_encoder("default")
     results = [row for name in SETS for draw in options.draws for row in one(name, draw, kinds, options.data, encoder)]
-    found = {"versions": versions(), "hardware": hardware(), "summary": summary(results, kinds), "runs": results}
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = {"summary": summary(results, kinds), "runs": results}
+    write(options.out, found)
     for kind, part in found["summary"].items():
         print(f"{kind:10} {part['mean']}  bar {part['bar']}  misses: {', '.join(part['sets_that_miss']) or 'none'}")
     return 0

@@ -9,8 +9,6 @@ truth. datasketch is in the `bench` extra.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import resource
 import sys
@@ -18,15 +16,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import options_of, skip_without, write
 
 from fewtune.audit.near import GRAM, NEAR, SHORTEST, grams_of, near_pairs
 from fewtune.audit.reworded import closeness_bar, reworded_pairs
 from fewtune.audit.spelling import normalise
 from fewtune.data.read import read
-from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
 PERMUTATIONS = (128, 256)
 TRUTH_ROWS = 4000
 WIDTH = 384
@@ -99,18 +95,14 @@ def timed(work, *arguments):
 
 def main() -> int:
     """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "near_copies.json")
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--out", type=Path, default=HERE / "near_copies.json")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: {options.data} is not there (the few-shot sets)", file=sys.stderr)
-        return 0
+    skip_without(options.data)
     rng = random.Random(0)
     real = texts_of(options.data)
     rng.shuffle(real)
-    found: dict[str, object] = {"versions": versions(), "hardware": hardware(), "distinct_real_texts": len(real)}
+    found: dict[str, object] = {"distinct_real_texts": len(real)}
 
     some = grown(real[: TRUTH_ROWS // 2], TRUTH_ROWS, rng)
     wanted, seconds = timed(truth, some)
@@ -149,7 +141,7 @@ def main() -> int:
         scale.append(entry)
         print(entry, flush=True)
     found["seconds_by_rows"] = scale
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write(options.out, found)
     return 0
 
 

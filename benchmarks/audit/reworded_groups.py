@@ -10,15 +10,13 @@ on the published test file. `nothing` added: what grouping costs where there is 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
-from leaks import DATA, HERE, there_and_back
+from common import options_of, skip_without, write
+from leaks import there_and_back
 from sklearn.linear_model import LogisticRegression
 
 from fewtune.audit.base import Ground
@@ -27,7 +25,6 @@ from fewtune.backbones.load import load_encoder
 from fewtune.data.base import Dataset, Example
 from fewtune.data.read import read
 from fewtune.data.splits import repeated_folds
-from fewtune.report.result import hardware, versions
 
 SETS = ("ag_news", "emotion", "sms_spam", "sst2", "trec")
 """banking77 is left out: no bar tells its rewordings from its rows (see leaks.json)."""
@@ -58,15 +55,12 @@ def claims(texts: list[str], labels: np.ndarray, encoder: Encoder) -> dict[str, 
 
 def main() -> int:
     """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser = options_of(__doc__, "reworded_groups.json")
     parser.add_argument("--draws", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, default=HERE / "reworded_groups.json")
     options = parser.parse_args()
-    if not options.data.is_dir() or shutil.which("apertium") is None:
-        print(
-            "skipped: the few-shot sets or apertium (apt-get install apertium-eng-spa) are not there", file=sys.stderr
-        )
+    skip_without(options.data)
+    if shutil.which("apertium") is None:
+        print("skipped: apertium (apt-get install apertium-eng-spa) is not there", file=sys.stderr)
         return 0
     encoder, runs = load_encoder("default"), []
     for name in SETS:
@@ -93,8 +87,8 @@ def main() -> int:
         for added in ("nothing", "half reworded")
     }
     print("claimed above the test score, mean over sets:", summary)
-    found = {"versions": versions(), "hardware": hardware(), "claimed_above_test": summary, "runs": runs}
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = {"claimed_above_test": summary, "runs": runs}
+    write(options.out, found)
     return 0
 
 
