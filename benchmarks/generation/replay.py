@@ -24,7 +24,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cells import DATA, HERE, SET, Cells, drawn, examples_of, machine, rows_of, say, skip_without
+from cells import (
+    DATA,
+    HERE,
+    SET,
+    Cells,
+    drawn,
+    examples_of,
+    fingerprint_of_starter,
+    machine,
+    rows_of,
+    say,
+    skip_without,
+)
 
 FILES = ("us_speeches", "stories_ccby", "masc")
 ROWS, TEST_ROWS, PASSAGES = 200, 300, 400
@@ -176,7 +188,7 @@ def main() -> None:
     from fewtune.methods.generation.base import ModelWriter
 
     started = time.perf_counter()
-    about = machine()
+    about = machine() | {"starter": fingerprint_of_starter()}
     texts = {
         "replayed": passages(given.corpus, second_half=False, count=600),
         "measured": passages(given.corpus, second_half=True, count=PASSAGES),

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from cells import DATA, HERE, rows_of, skip_without
 
 from fewtune.metrics import Answers, compare_all, compare_texts, score_all
 from fewtune.metrics.corpus import RowStatistics
@@ -30,17 +31,9 @@ from fewtune.metrics.resampling import Resampling, corpus_intervals
 from fewtune.metrics.slots import SlotCounter, sayable
 from fewtune.report.result import hardware, versions
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "generation"
 SETS = {"rnnlg_restaurant": "test", "nl2bash": "test", "gsm8k": "test"}
 SCORES = ["bleu", "chrf", "rouge_l", "exact_match", "token_f1", "slot_error"]
 FAST = {"draws": 500, "swaps": 500}
-
-
-def rows_of(folder: Path, part: str) -> list[dict[str, str]]:
-    """Prompt and completion of each row."""
-    lines = (folder / f"{part}.jsonl").read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line.strip()]
 
 
 def nearest(training: list[dict[str, str]], test: list[dict[str, str]]) -> list[str]:
@@ -185,9 +178,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--out", type=Path, default=HERE / "text_scores.json")
     given = parser.parse_args()
-    if not given.data.exists():
-        print(f"skipped: there is no {given.data}")
-        return 0
+    skip_without(given.data)
     told: dict[str, object] = {"versions": versions(), "hardware": hardware(), "trials": given.trials}
     for name, part in SETS.items():
         training, test = rows_of(given.data / name, "train"), rows_of(given.data / name, part)

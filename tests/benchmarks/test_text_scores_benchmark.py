@@ -14,10 +14,13 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "generation" / "text_scores.
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("text_scores_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        spec = importlib.util.spec_from_file_location("text_scores_benchmark", SCRIPT)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules.pop("cells", None)
+        return module
 
 
 @pytest.fixture
@@ -56,6 +59,7 @@ def test_it_runs_and_says_what_it_measured(bench, data, monkeypatch, tmp_path):
 
 
 def test_without_data_it_says_so(bench, monkeypatch, tmp_path, capsys):
-    assert run(bench, monkeypatch, tmp_path / "none", "--out", tmp_path / "out.json") == 0
+    with pytest.raises(SystemExit, match="^0$"):
+        run(bench, monkeypatch, tmp_path / "none", "--out", tmp_path / "out.json")
     assert "skipped: there is no" in capsys.readouterr().out
     assert not (tmp_path / "out.json").exists()
