@@ -6,7 +6,7 @@ from metrics_worlds import World, cross_validate, fit, make_splits, predict, rig
 from scipy import stats
 
 from fewtune.metrics.base import OutOfFold
-from fewtune.metrics.classification import SUMMARY, classification_scores, macro_f1
+from fewtune.metrics.classification import SUMMARY, classification_scores
 from fewtune.metrics.intervals import (
     accuracy_interval,
     class_intervals,
@@ -122,7 +122,10 @@ def test_perfect_predictions_still_have_width():
 
 def test_metric_interval_is_the_bootstrap_of_score_intervals_without_its_floor():
     oof = some_oof()
-    mine = metric_interval(lambda labels, probs: macro_f1(labels, probs.argmax(axis=1), 3), oof, draws=400, seed=1)
+    names = ["a", "b", "c"]
+    mine = metric_interval(
+        lambda labels, probs: classification_scores(labels, probs, names).macro_f1, oof, draws=400, seed=1
+    )
     theirs = score_intervals(oof, draws=400, seed=1)["macro_f1"]
     assert mine.mean == pytest.approx(theirs.mean)
     assert theirs.low - 1e-9 <= mine.low < mine.mean < mine.high <= theirs.high + 1e-9

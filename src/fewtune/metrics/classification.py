@@ -130,15 +130,6 @@ def accuracy(labels_N: IntArray, predicted_N: IntArray) -> float:
     return float(np.mean(labels_N == predicted_N))
 
 
-def macro_f1(labels_N: IntArray, predicted_N: IntArray, classes: int) -> float:
-    """Mean F1 of the classes that have a row; three counts, no confusion matrix, for use inside many draws."""
-    support_C = np.bincount(labels_N, minlength=classes)
-    predicted_C = np.bincount(predicted_N, minlength=classes)
-    right_C = np.bincount(labels_N[labels_N == predicted_N], minlength=classes)
-    present_C = support_C > 0
-    return float((2 * right_C[present_C] / (support_C + predicted_C)[present_C]).mean())
-
-
 def ece_bins(rows: int) -> int:
     """How many bins calibration error is measured over: ⌊√rows⌋, from 1 to 15."""
     return int(min(MAX_BINS, max(1, np.floor(np.sqrt(rows)))))

@@ -46,7 +46,8 @@ class Bench:
     decide: Decide | None = None
     decided: Mapping[str, bool] = field(default_factory=dict)
     """Decisions of earlier reviews, by the change's key."""
-    tick: Callable[[], None] = lambda: None
+    answers: tuple[str, ...] = ()
+    """Of preferences, the columns of answers: texts beside the text."""
 
     def __post_init__(self) -> None:
         given = self.table.values or self.table.columns
@@ -66,9 +67,14 @@ class Bench:
         value = self.cells[column][place]
         return value if isinstance(value, str) else (self.table.columns[column][place] or "")
 
-    def texts(self) -> list[str]:
-        """Every text as it stands."""
-        return [self.cell(self.columns.text, place) for place in range(len(self))]
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that hold what is cleaned."""
+        return tuple(dict.fromkeys((self.columns.text, *self.answers)))
+
+    def texts(self, column: str | None = None) -> list[str]:
+        """Every text of a column as it stands, of the text column when none is named."""
+        return [self.cell(column or self.columns.text, place) for place in range(len(self))]
 
     def change(self, place: int, column: str | None, cleaner: str, after: str | None, reason: str) -> Change:
         """A proposal for a cell, or for a row where `column` is None."""
@@ -84,7 +90,6 @@ class Bench:
         """Decide on proposals of one cleaner, take those accepted; gives back the places of these."""
         taken = []
         for number, proposal in enumerate(proposals):
-            self.tick()
             cell = proposal.place, proposal.column, proposal.cleaner
             if cell in self._passed and self._passed[cell].decision == "rejected":
                 continue  # said no to already: what another cleaner changed since makes it no better

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from fewtune.data.clean.base import Cleaner
 from fewtune.data.clean.log import Change
 from fewtune.data.clean.spaces import Spaces
 from fewtune.data.columns import Columns, choose_columns
 from fewtune.data.formats.see import see
+from fewtune.data.preference_cells import Cells
 from fewtune.data.read import read_table
 from fewtune.data.readers.base import Table
 from fewtune.errors import EmptyData, UnreadableFile
@@ -35,7 +36,6 @@ def prepare(
     drop: Iterable[str] = (),
     decide: Decide | None = None,
     decided: Mapping[str, bool] | None = None,
-    tick: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Propose cleaner texts for the rows of a file, and take the proposals that lose no meaning.
 
@@ -56,8 +56,6 @@ def prepare(
         Asked about every proposal, `(change, left) -> "applied" | "rejected" | "open"`; without it, see `only`.
     decided : mapping, optional
         Decisions made before, by the change's `key`.
-    tick : callable
-        Called now and then; may raise to interrupt.
 
     Returns
     -------
@@ -72,25 +70,53 @@ def prepare(
         A name in `only`, `mask` or `drop` is unknown.
     """
     wanted = wishes(only, mask, drop)
-    table, columns = _read(source, text=text, label=label, group=group)
-    bench = Bench(table, columns, wanted.taken | set(wanted.drop), decide, decided or {}, tick)
+    table, columns, answers = _read(source, text=text, label=label, group=group)
+    bench = Bench(table, columns, wanted.taken | set(wanted.drop), decide, decided or {}, answers)
     fingerprint = _fingerprint(bench)
     if any(cleaner.name == Spaces.name for cleaner in wanted.cleaners):
         _trim(bench, (columns.label, columns.group))
-    _clean(bench, wanted)
+    for column in bench.text_columns:
+        _clean(bench, wanted, column)
     for name in wanted.drop:
         bench.settle(list(DROPPERS[name](bench)))
     return Prepared(bench, wanted, fingerprint)
 
 
-def _read(source: object, *, text: str | None, label: str | None, group: str | None) -> tuple[Table, Columns]:
-    """The cells, and which of their columns is what."""
+def _read(
+    source: object, *, text: str | None, label: str | None, group: str | None
+) -> tuple[Table, Columns, tuple[str, ...]]:
+    """The cells, which of their columns is what, and the columns of answers where the rows are preferences."""
     table = writable_names(read_table(source, lines=text is None and label is None))
     if not len(table):
         raise EmptyData("There are no rows.", file=table.source)
+    if text is None and label is None and (cells := _preferences(table)) is not None:
+        label = "" if cells.pairs else cells.second
+        answers = (cells.first, cells.second) if cells.pairs else (cells.first,)
+        asked = cells.prompt or cells.first
+        columns = choose_columns(table, text=asked, label=label, group=group, id=None, labelled=None)
+        columns.notes.append(f"Preferences: answers in {' and '.join(map(repr, answers))}, which are cleaned as well.")
+        return table, columns, answers
     if text is None:
         _refuse_records(table, label)
-    return table, choose_columns(table, text=text, label=label, group=group, id=None, labelled=None)
+    return table, choose_columns(table, text=text, label=label, group=group, id=None, labelled=None), ()
+
+
+def _preferences(table: Table) -> Cells | None:
+    """The columns of preferences; None where the rows are something else.
+
+    Raises UnreadableFile where their texts stand inside messages, where no cell can be cleaned.
+    """
+    seen = see(table, text=None, label=None, task=None)
+    if seen is None or seen.task != "preference":
+        return None
+    cells = Cells.of(table)
+    if {cells.prompt, cells.first, cells.second} & table.nested:
+        raise UnreadableFile(
+            "The texts stand inside messages, not in columns of text.",
+            file=table.source,
+            remedy="Single questions can be made a table first: `fewtune convert FILE rows.csv`.",
+        )
+    return cells
 
 
 def _refuse_records(table: Table, label: str | None) -> None:
@@ -107,24 +133,22 @@ def _refuse_records(table: Table, label: str | None) -> None:
         )
 
 
-def _clean(bench: Bench, wanted: Wishes) -> None:
+def _clean(bench: Bench, wanted: Wishes, column: str) -> None:
     """Every cleaner in turn over every row; then again over the rows that changed, until none does."""
     moved = set(range(len(bench)))
     for number in range(MOST_PASSES):
         here, moved = sorted(moved), set()
         for cleaner in wanted.cleaners:
             if number == 0:
-                cleaner.fit(bench.texts())
-            moved.update(bench.settle(_proposals(bench, cleaner, here)))
+                cleaner.fit(bench.texts(column))
+            moved.update(bench.settle(_proposals(bench, cleaner, here, column)))
         if not moved:
             return
 
 
-def _proposals(bench: Bench, cleaner: Cleaner, places: Iterable[int]) -> list[Change]:
-    column = bench.columns.text
+def _proposals(bench: Bench, cleaner: Cleaner, places: Iterable[int], column: str) -> list[Change]:
     found = []
     for place in places:
-        bench.tick()
         if (proposal := cleaner.propose(bench.cell(column, place))) is not None:
             found.append(bench.change(place, column, cleaner.name, proposal.after, proposal.reason))
     return found

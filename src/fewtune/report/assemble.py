@@ -77,9 +77,9 @@ def interval(found: Any) -> dict[str, float]:
     return {"mean": float(found.mean), "low": float(found.low), "high": float(found.high)}
 
 
-def scores(oof: OutOfFold, *, draws: int = DRAWS, seed: int = 0) -> dict[str, dict[str, float]]:
+def scores(oof: OutOfFold, *, draws: int = DRAWS) -> dict[str, dict[str, float]]:
     """Every metric with its interval."""
-    return {_NAMES.get(name, name): interval(i) for name, i in score_intervals(oof, draws=draws, seed=seed).items()}
+    return {_NAMES.get(name, name): interval(i) for name, i in score_intervals(oof, draws=draws, seed=0).items()}
 
 
 def per_class(oof: OutOfFold, classes: Sequence[str]) -> list[dict[str, Any]]:
