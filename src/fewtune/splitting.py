@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fewtune.audit.duplicates import groups_of
+from fewtune.audit.duplicates import duplicate_clusters, groups_of
 from fewtune.data.base import Dataset
+from fewtune.data.exchanges import prompt_key
 from fewtune.data.formats.columns import columns_of, group_column
 from fewtune.data.formats.see import see
 from fewtune.data.nested import nested as nested_folds
@@ -76,7 +77,7 @@ def split(dataset: Dataset, wanted: Wanted | None = None, *, holdout_of: Mapping
     DataError, UsageError : rows that cannot be split so, with what to do.
     """
     wanted = wanted or Wanted()
-    labels, groups = [example.label for example in dataset], groups_of(dataset)
+    labels, groups = [example.label for example in dataset], together_in(dataset)
     times = None if wanted.time is None else times_of(dataset, wanted.time)
     if times is not None:
         splits = forward_folds(times, groups, folds=wanted.folds)
@@ -86,9 +87,12 @@ def split(dataset: Dataset, wanted: Wanted | None = None, *, holdout_of: Mapping
     if wanted.inner is not None:
         inner = nested_folds(splits, labels, groups, folds=wanted.inner, seed=wanted.seed, times=times)
     together = len(dataset) - len(set(groups))
-    notes = [f"{together} rows share a group or a text with another and are kept on its side."] if together else []
+    shared = "a prompt" if dataset.task == "preference" else "a text"
+    notes = [f"{together} rows share a group or {shared} with another and are kept on its side."] if together else []
     if not dataset.classes:
         notes.append("There are no labels to spread evenly: the rows are dealt at random.")
+    elif dataset.task == "preference":
+        notes.append("Wanted and unwanted answers are spread evenly.")
     settings = {
         "kind": "time" if times is not None else "stratified" if dataset.classes else "random",
         "folds": wanted.folds,
@@ -101,6 +105,16 @@ def split(dataset: Dataset, wanted: Wanted | None = None, *, holdout_of: Mapping
     return SplitFile.of(dataset, splits, inner=inner, settings=settings, notes=notes, holdout=holdout_of)
 
 
+def together_in(dataset: Dataset) -> list[int]:
+    """[N] what no split may part: groups, families, equal and nearly equal texts.
+
+    Of preferences the texts are all that was said before the answers: many conversations end with the same words.
+    """
+    if dataset.task != "preference":
+        return groups_of(dataset)
+    return groups_of(dataset, duplicate_clusters([prompt_key(example) for example in dataset]))
+
+
 def set_aside(dataset: Dataset, share: float, wanted: Wanted) -> Split:
     """Rows for a locked test set: stratified, or the newest; no group or text on both sides.
 
@@ -108,7 +122,7 @@ def set_aside(dataset: Dataset, share: float, wanted: Wanted) -> Split:
     ------
     TaskError : no row can be spared.
     """
-    groups = groups_of(dataset)
+    groups = together_in(dataset)
     if wanted.time is not None:
         return latest(times_of(dataset, wanted.time), groups, share=share)
     labels = [example.label for example in dataset]

@@ -5,11 +5,12 @@ import pytest
 
 from fewtune.audit.registry import CHECKS
 from fewtune.auditing import check
+from fewtune.auditing.looking import concerning
 from fewtune.errors import FewtuneError, UsageError
 from fewtune.study.progress import Progress
 from fewtune.testing.toys import toy_dataset
 
-NAMES = [one.name for one in CHECKS]
+NAMES = [one.name for one in concerning(CHECKS, "classification")]
 
 
 class Watching(Progress):

@@ -8,6 +8,7 @@ from cli_child import Child
 from csv_files import write_csv
 
 from fewtune.audit.registry import CHECKS
+from fewtune.auditing.looking import concerning
 from fewtune.testing.toys import toy_dataset
 
 ONE_CLASS = [("the dog", "a"), ("red", "a"), ("a saw", "a")]
@@ -61,7 +62,7 @@ def test_json_alone_on_standard_output(fewtune, here, tiny):
     assert plain["command"].startswith("fewtune check toys.csv")
     assert answer.code == int(plain["verdict"]["blocked"])
     assert plain == json.loads((here / "runs" / "toys-check" / "audit.json").read_text(encoding="utf-8"))
-    assert [one["name"] for one in plain["checks"]] == [check.name for check in CHECKS]
+    assert [one["name"] for one in plain["checks"]] == [check.name for check in concerning(CHECKS, "classification")]
 
 
 def test_the_same_every_time(fewtune, here, tiny):
@@ -119,16 +120,16 @@ def test_nothing_looked_at_is_no_success(fewtune, here):
     assert "Nothing was looked at" in answer.out
 
 
-def test_rows_that_cannot_be_fitted_are_not_sent_to_a_fit(fewtune, here):
+def test_the_page_says_what_comes_next_for_rows_without_labels(fewtune, here):
     (here / "chat.jsonl").write_text(
         "".join(f'{{"prompt": "Say {n} please", "completion": "Said {n}"}}\n' for n in range(9)), encoding="utf-8"
     )
     (here / "bare.csv").write_text("text\n" + "".join(f"text number {n}\n" for n in range(9)), encoding="utf-8")
-    for file, advice in (("chat.jsonl", "a trainer of models that write"), ("bare.csv", "Label some of these rows")):
+    for file, fits, advice in (("chat.jsonl", True, "Fit."), ("bare.csv", False, "Label some of these rows")):
         fewtune("check", file, "--no-backbone", "--out", "looked")
         page = (here / "looked" / "audit.html").read_text(encoding="utf-8")
         assert advice in page
-        assert f"fewtune fit {file}" not in page
+        assert (f"fewtune fit {file}" in page) == fits
 
 
 def test_texts_of_several_columns(fewtune, here):

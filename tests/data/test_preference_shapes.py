@@ -9,7 +9,7 @@ from fewtune.data.convert import convert
 from fewtune.data.preference_shapes import as_pairs, as_singles, as_written
 from fewtune.data.preferences import read_preferences
 from fewtune.data.read import read_to_fit
-from fewtune.errors import ColumnError, TaskError, UsageError
+from fewtune.errors import ColumnError, DataError, TaskError, UsageError
 
 
 def pair(prompt, chosen, rejected, **more):
@@ -45,6 +45,21 @@ def test_single_answers_are_recognised_by_labels_of_true_and_false_alone():
     numbers = [single(f"p{n}", "said", n % 2) for n in range(4)]
     assert read_rows(numbers).task == "generation", "0 and 1 may be classes"
     assert read(numbers, labelled=None, task="preference").task == "preference"
+
+
+def test_rows_that_part_too_early_are_left_out_and_told_but_prefer_refuses_them():
+    said = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    other = [{"role": "user", "content": "v"}, {"role": "assistant", "content": "b"}]
+    rows = [{"chosen": said, "rejected": [said[0], other[1]]}] * 4 + [{"chosen": said, "rejected": other}]
+    found = read_rows(rows)
+    assert len(found) == 4
+    assert any(
+        note.startswith("1 of 5 rows are left out: the chosen and") and "Rows 5." in note for note in found.notes
+    )
+    with pytest.raises(DataError, match="row 5"):
+        read_preferences(rows)
+    with pytest.raises(DataError, match="row 1"):
+        read_rows([rows[4]] * 3)
 
 
 def test_naming_columns_or_a_task_overrides_what_is_recognised():

@@ -29,9 +29,10 @@ Part = Literal["train", "test", "unlabelled"]
 PARTS: tuple[Part, ...] = ("train", "test", "unlabelled")
 CALLED: dict[Part, str] = {"train": "training", "test": "test", "unlabelled": "unlabelled"}
 """What findings call the rows of a part."""
-Need = Literal["labels", "test", "unlabelled", "others", "about", "vectors", "tokens", "predictions"]
+Need = Literal["labels", "test", "unlabelled", "others", "about", "vectors", "tokens", "predictions", "preferences"]
 """`labels`: every training row has one (a file with some has the others left out); `predictions` come with them;
-`others`: a file beside the training rows."""
+`others`: a file beside the training rows; `preferences`: the training rows say which answer is better, and so have no
+labels in this sense, whatever is said of a single answer."""
 Vectors = NDArray[np.float32]
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 """What JSON can hold."""
@@ -127,6 +128,8 @@ class Ground:
         """Whether what a check needs is there."""
         if need == "labels":
             return self.labelled
+        if need == "preferences":
+            return self.train.task == "preference"
         if need == "others":
             return self.test is not None or self.unlabelled is not None
         return {
@@ -141,6 +144,8 @@ class Ground:
     @cached_property
     def labelled(self) -> bool:
         """Whether every training row has a label."""
+        if self.train.task == "preference":
+            return False
         return len(self.train) > 0 and all(example.label is not None for example in self.train)
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import ClassVar
 from fewtune.audit.base import Check, Finding, Ground, Row, named
 from fewtune.audit.duplicates import conflicts
 from fewtune.data.base import Example
+from fewtune.data.exchanges import prompt_key
 
 
 class Copies(Check):
@@ -18,7 +19,10 @@ class Copies(Check):
     title: ClassVar[str] = "Rows that say the same"
 
     def run(self, ground: Ground) -> Iterator[Finding]:
-        """First those whose labels differ, then all; by spelling, then by meaning."""
+        """First those whose labels differ, then all; by spelling, then by meaning. Of preferences, their prompts."""
+        if ground.train.task == "preference":
+            yield from self._prompts(ground)
+            return
         yield from self._contradicting(ground)
         yield from self._repeated(ground)
         yield from self._reworded(ground)
@@ -84,6 +88,36 @@ class Copies(Check):
             ),
             {"bar": bar, "contradicting": contradicting},
         )
+
+    def _prompts(self, ground: Ground) -> Iterator[Finding]:
+        """Whole rows that are repeated, which weigh double; then prompts, which may well have several rows."""
+        seen: dict[tuple[object, ...], Example] = {}
+        again = []
+        for example in ground.train:
+            first = seen.setdefault((prompt_key(example), example.completion, example.rejected, example.label), example)
+            if first is not example:
+                again.append(named("train", example, note=f"same as row {first.row}"))
+        if again:
+            yield Finding(
+                self.name,
+                "note",
+                f"{len(again)} of {len(ground.train)} rows repeat another row, prompt and answers.",
+                "They weigh double in what is learnt.",
+                "Drop them, unless several people said the same: `fewtune prepare FILE --drop duplicates`.",
+                tuple(again),
+                {"extra_rows": len(again)},
+            )
+        rows = _repeats(ground, ground.clusters)
+        if rows:
+            yield Finding(
+                self.name,
+                "note",
+                f"{len(rows)} of {len(ground.train)} rows have the prompt of another row, or nearly so.",
+                "They are kept on one side of every split; else a score would count prompts that were learnt from.",
+                "Nothing must be done; several answers to one prompt teach what sets them apart.",
+                tuple(rows),
+                {"distinct": len(set(ground.clusters)), "extra_rows": len(rows)},
+            )
 
 
 def _repeats(ground: Ground, clusters: Sequence[int]) -> list[Row]:

@@ -16,6 +16,10 @@ from fewtune.audit.lengths import Lengths
 from fewtune.audit.outliers import Outliers
 from fewtune.audit.personal_data import PersonalDataCheck
 from fewtune.audit.pool_copies import PoolCopies
+from fewtune.audit.preference_conflicts import PreferenceConflicts
+from fewtune.audit.preference_echoes import PreferenceEchoes
+from fewtune.audit.preference_lengths import PreferenceLengths
+from fewtune.audit.preference_rows import PreferenceRows
 from fewtune.audit.relevance import Relevance
 from fewtune.audit.shift import Shift
 from fewtune.audit.sufficiency import Sufficiency
@@ -46,4 +50,8 @@ CHECKS: tuple[type[Check], ...] = (
     Truncation,
     DirtyText,
     PersonalDataCheck,
+    PreferenceRows,
+    PreferenceConflicts,
+    PreferenceLengths,
+    PreferenceEchoes,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fewtune.audit.base import Check, Need
 from fewtune.auditing.found import Audit
 from fewtune.auditing.ground import lay
-from fewtune.auditing.looking import audit, chosen
+from fewtune.auditing.looking import audit, chosen, concerning
 from fewtune.data.base import Dataset
 from fewtune.data.read import read, read_like
 from fewtune.data.test_lock import record
@@ -71,8 +71,9 @@ def check(
     checks = chosen(only, skip)
     if isinstance(seed, bool) or seed < 0:
         raise UsageError(f"seed must be a whole number, 0 or more, not {seed!r}.")
-    rows = _read_train(train, text, label, group, pair)
+    rows = with_whole_prompts(_read_train(train, text, label, group, pair))
     others = _read_others(rows, test, unlabelled, group)
+    checks = checks if only is not None else concerning(checks, rows.task)
     encoder = _open(backbone, checks, progress)
     about = (about or "").strip() or None
     ground = lay(rows, **others, about=about, encoder=encoder, model=model, seed=seed, progress=progress)
@@ -93,10 +94,23 @@ def _read_others(
     rows: Dataset, test: object | None, unlabelled: object | None, group: str | None
 ) -> dict[str, Dataset | None]:
     """The other files, each under its part's name; labels are looked for in the test rows alone."""
-    return {
+    others = {
         "test": None if test is None else _recorded(read_like(rows, test, labelled=None, group=group)),
         "unlabelled": None if unlabelled is None else read_like(rows, unlabelled, labelled=False, group=group),
     }
+    return {part: None if data is None else with_whole_prompts(data) for part, data in others.items()}
+
+
+def with_whole_prompts(rows: Dataset) -> Dataset:
+    """Preferences whose text is all that was said before the answers: many conversations end with the same "Yes."."""
+    if rows.task != "preference" or not any(example.messages for example in rows):
+        return rows
+    return rows.replace(
+        examples=[
+            replace(example, text="\n".join(turn.content for turn in example.messages[:-1]) or example.text)
+            for example in rows
+        ]
+    )
 
 
 def _recorded(test: Dataset) -> Dataset:

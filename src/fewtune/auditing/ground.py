@@ -30,6 +30,7 @@ LACKING: dict[Need, str] = {
     "vectors": "no backbone was opened (--no-backbone)",
     "tokens": "no backbone was opened (--no-backbone)",
     "predictions": "no model was fitted (--no-model)",
+    "preferences": "the training rows are no preferences",
 }
 """Why a need is not met."""
 MOST_LEARNT = 4000
@@ -75,7 +76,7 @@ def lay(
         count_tokens=None if encoder is None else encoder.full_lengths,
         most_tokens=None if encoder is None else encoder.max_tokens,
         predict=predict,
-        spoken=tuple(map(spoken, train.classes)) if are_words(train.classes) else (),
+        spoken=tuple(map(spoken, train.classes)) if are_words(train.classes) and "labels" not in lacking else (),
         lacking=lacking,
     )
     return ground
@@ -83,6 +84,9 @@ def lay(
 
 def _lacking(train: Dataset, encoder: Encoder | None) -> dict[Need, str]:
     """Why nothing can be predicted of these rows; empty where it can."""
+    if train.task == "preference":
+        said = "the training rows are preferences, not classes"
+        return {"labels": said, "predictions": said}
     if any(example.label is None for example in train) or not len(train):
         return {"predictions": LACKING["labels"]}
     if len(train.classes) < 2:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fewtune.audit.base import SEVERITIES, Check, Finding, Ground
+from fewtune.audit.base import SEVERITIES, Check, Finding, Ground, Need
 from fewtune.audit.registry import CHECKS
 from fewtune.auditing.found import Audit
 from fewtune.auditing.ground import LACKING
+from fewtune.data.base import Task
 from fewtune.errors import FewtuneError, UsageError
 from fewtune.study.progress import Progress
 
@@ -30,6 +31,12 @@ def chosen(only: Sequence[str] | None = None, skip: Sequence[str] = ()) -> tuple
     if not left:
         raise UsageError("No check is left to run. Name one with --only, or skip fewer.")
     return left
+
+
+def concerning(checks: Sequence[type[Check]], task: Task) -> tuple[type[Check], ...]:
+    """Of all checks those that ask something of rows of a task: of preferences nothing about classes, and so on."""
+    not_asked: set[Need] = {"labels", "predictions"} if task == "preference" else {"preferences"}
+    return tuple(check for check in checks if not check.needs & not_asked)
 
 
 def audit(

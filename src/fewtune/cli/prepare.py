@@ -22,7 +22,9 @@ Only = Annotated[
     list[str] | None,
     typer.Option(help="Take these cleaners alone: encoding, markup, characters, spaces, boilerplate."),
 ]
-Drop = Annotated[list[str] | None, typer.Option(help="Drop rows: duplicates (same label), empty (nothing to read).")]
+Drop = Annotated[
+    list[str] | None, typer.Option(help="Drop rows: duplicates (same label), empty (nothing to read or prefer).")
+]
 Review = Annotated[bool, typer.Option("--review", help="Ask about each change; goes on where it was left.")]
 Undo = Annotated[Path | None, typer.Option(help="FILE is a cleaned one: bring its rows back with this changes.jsonl.")]
 Format = Annotated[str | None, typer.Option(help="csv, tsv, jsonl or parquet; the file's own if not given.")]

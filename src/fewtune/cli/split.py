@@ -79,7 +79,8 @@ def show(done: Written) -> None:
         typer.echo(f"  · {note}")
     for name, path in done.files.items():
         typer.echo(f"{name.replace('_', ' '):<9} {path}")
-    if settings["kind"] != "random":
+    if settings["kind"] != "random" or splits.data.get("task") is not None:
         train = done.files.get("train", Path(str(splits.data["source"])))
         test = f" --test {done.files['test']}" if "test" in done.files else ""
-        typer.echo(f"Next:     fewtune fit {train} --splits {done.files['splits']}{test}")
+        command = "fit" if splits.data.get("task") is None else "prefer FOLDER"
+        typer.echo(f"Next:     fewtune {command} {train} --splits {done.files['splits']}{test}")

@@ -173,7 +173,8 @@ def _transcript(text: str) -> list[Message]:
 
 def _shared(chosen: str, rejected: str) -> str:
     """What both begin with, cut back to the end of a word."""
-    count = next((n for n, pair in enumerate(zip(chosen, rejected, strict=False)) if pair[0] != pair[1]), 0)
+    differ = (n for n, pair in enumerate(zip(chosen, rejected, strict=False)) if pair[0] != pair[1])
+    count = next(differ, min(len(chosen), len(rejected)))
     while count and not chosen[count - 1].isspace():
         count -= 1
     return chosen[:count]

@@ -191,6 +191,11 @@ def read_like(dataset: Dataset, source: object, *, labelled: bool | None, group:
     labelled : True where the label column must be there, None where it may be, False where it is not looked for.
     group : the training file's column of groups; taken where it is there.
     """
+    if dataset.task == "preference":
+        table = _read_table(source, lines=labelled is False, tables=True)
+        preferred = {"chosen", "rejected"} <= set(table.columns) or {"completion", "label"} <= set(table.columns)
+        group = group if group in table.columns else None
+        return dataset_of(table, group=group, labelled=False, task="preference" if preferred else None)
     # Read as rows to predict: a test file may well hold a single class, which training could not.
     label = None if labelled is False else dataset.label_column
     columns = [(dataset.text_column, label), (None, label), (dataset.text_column, None), (None, None)]

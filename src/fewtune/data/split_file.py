@@ -25,6 +25,7 @@ def rows_fingerprint(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     for example in dataset:
         said = [example.text, example.label, example.id, example.completion]
+        said += [] if example.rejected is None else [example.rejected]
         digest.update(json.dumps(said, ensure_ascii=True).encode() + b"\n")
     return digest.hexdigest()[:16]
 
@@ -62,6 +63,7 @@ class SplitFile:
         """Splits of `dataset`'s rows, by index."""
         columns = {"text": dataset.text_column, "pair": list(dataset.pair_columns), "label": dataset.label_column}
         about = {"source": dataset.source, "rows": len(dataset), **columns, "fingerprint": rows_fingerprint(dataset)}
+        about |= {"task": dataset.task} if dataset.task == "preference" else {}
         return cls(
             tuple(splits),
             tuple(tuple(folds) for folds in inner),

@@ -69,7 +69,8 @@ class Prepared:
     def personal_data(self) -> dict[str, dict[str, Any]]:
         """By kind: how many stand in the cleaned texts, in which rows, and how many were masked."""
         left: dict[str, list[int]] = defaultdict(list)
-        for place, text in enumerate(self.bench.texts()):
+        texts = [pair for column in self.bench.text_columns for pair in enumerate(self.bench.texts(column))]
+        for place, text in texts:
             if place not in self.bench.dropped:
                 for item in find(text):
                     left[item.kind].append(self.bench.table.rows[place])

@@ -60,7 +60,7 @@ def word_counts(texts: Sequence[str]) -> list[int]:
 
 def whole(train: Dataset, test: Dataset | None = None, unlabelled: Dataset | None = None, **more: Any) -> Ground:
     """A ground that has whatever rows alone can give: vectors, tokens, and predictions where there are two classes."""
-    can = len(train.classes) > 1 and all(example.label is not None for example in train)
+    can = train.task != "preference" and len(train.classes) > 1 and all(example.label is not None for example in train)
     given: dict[str, Any] = {
         "about": "what a message speaks of: animals, colours or tools",
         "embed": hashed_vectors,
@@ -112,6 +112,19 @@ def faulty() -> Ground:
     return whole(train.replace(examples=telling), test, pool)
 
 
+def preferred(*, single: bool = False) -> Dataset:
+    """Preferences with many faults: empty and equal answers, a contradiction, a circle, echoes of the prompt."""
+    circle = [("p", "a", "b"), ("p", "b", "c"), ("p", "c", "a")]
+    odd = [(text, ODD[row - 1], text) for row, text in enumerate(ODD) if text.strip()]
+    echoes = [("What are the opening hours of it?", f"What are the opening hours of it? {n}", "No.") for n in range(3)]
+    rows = [*circle, ("q", "a", "b"), ("q", "b", "a"), ("q", "a", "a"), ("r", "", "x"), *odd, *echoes]
+    examples = []
+    for row, (asked, better, worse) in enumerate(rows, start=1):
+        about: dict[str, Any] = {"label": "wanted" if row % 2 else "unwanted"} if single else {"rejected": worse}
+        examples.append(Example(asked, id=f"r{row}", row=row, completion=better, **about))
+    return Dataset(tuple(examples), task="preference", source="preferences.jsonl", label_column=None)
+
+
 def grounds() -> dict[str, Callable[[], Ground]]:
     """Every kind of ground a check must live with, by name."""
     two = rows_of(["the dog", "red and blue"], ["animals", "colours"])
@@ -135,6 +148,8 @@ def grounds() -> dict[str, Callable[[], Ground]]:
             toys,
             toys,
         ),
+        "preferences": lambda: whole(preferred(), preferred().subset(range(4)), toys),
+        "single answers": lambda: whole(preferred(single=True), toys),
         "a class for each row": lambda: whole(rows_of(toys.texts, [f"c{row}" for row in range(len(toys))]), toys, toys),
     }
 

@@ -5,6 +5,7 @@ One class reads all of them, by the columns (`fewtune.data.preference_cells`); t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from fewtune.data.formats.base import ASSISTANT, Format, Record, Seen, turns_of
 from fewtune.data.formats.columns import about_of, row_of
 from fewtune.data.preference_cells import WANTED, Cells
 from fewtune.data.readers.base import Table, table_of_records
+from fewtune.errors import DataError
 
 ONLY_CHOSEN = "Only the answers that were chosen or wanted are read: {left} others are left out."
 TAKEN = ("prompt", "chosen", "rejected", "completion", "label")
@@ -42,10 +44,13 @@ class Preferences(Format):
         return {"prompt", "completion", "label"} <= names and all(map(_is_judged, records))
 
     def read(self, records: Sequence[Record], table: Table, *, label: str | None) -> Seen:
-        """Each row as a prompt, its answer, and the other answer or what was said of it."""
+        """Each row as a prompt, its answer, and the other answer or what was said of it.
+
+        Rows that make no preference are left out and told; `read_preferences` refuses them.
+        """
         cells = Cells.of(table)
-        kept = [place for place in range(len(table)) if cells.decides(place)]
-        said = [cells.example(place) for place in kept]
+        deciding = [place for place in range(len(table)) if cells.decides(place)]
+        kept, said, faults = _understood(cells, deciding)
         used = {cells.prompt, cells.first, cells.second, *TAKEN}
         made = []
         for place, example in zip(kept, said, strict=True):
@@ -53,7 +58,7 @@ class Preferences(Format):
             second = {"rejected": example.rejected} if cells.pairs else {"label": example.label}
             others = {name: value for name, value in others.items() if name not in used}
             made.append({"prompt": example.prompt, "completion": example.completion, **second, **others})
-        notes = (*table.notes, *_told(cells, len(table) - len(kept)))
+        notes = (*table.notes, *_told(cells, len(table) - len(deciding)), *_left_out(faults, len(table)))
         rows = [table.rows[place] for place in kept]
         return Seen(
             table_of_records(made, table.source, rows=rows, notes=notes),
@@ -127,6 +132,29 @@ def only_wanted(seen: Seen) -> Seen:
     )
     conversations = tuple(seen.conversations[place] for place in kept)
     return replace(seen, table=found, task="generation", label=None, rejected=None, conversations=conversations)
+
+
+def _understood(cells: Cells, places: Sequence[int]) -> tuple[list[int], list[Example], list[DataError]]:
+    """The rows that are preferences, and what is wrong with the others. Raises DataError where all are wrong."""
+    kept, said, faults = [], [], []
+    for place in places:
+        try:
+            said.append(cells.example(place))
+            kept.append(place)
+        except DataError as error:
+            faults.append(error)
+    if faults and not kept:
+        raise faults[0]
+    return kept, said, faults
+
+
+def _left_out(faults: Sequence[DataError], rows: int) -> Iterator[str]:
+    of_kind: dict[str, list[int]] = defaultdict(list)
+    for fault in faults:
+        of_kind[fault.what].append(fault.row or 0)
+    for what, numbers in of_kind.items():
+        named = ", ".join(map(str, numbers[:10])) + (", …" if len(numbers) > 10 else "")
+        yield f"{len(numbers)} of {rows} rows are left out: {what[0].lower()}{what[1:]} Rows {named}."
 
 
 def _row(example: Example, *, listed: bool) -> dict[str, Any]:

@@ -58,12 +58,12 @@ def advice(result: Result) -> Section:
 
 
 def _fit(result: Result, after: bool) -> dict[str, str]:
-    if result.get("task") == "generation":
+    if result.get("task") == "preference":
         return {
-            "what": "Take these rows to a trainer of models that write.",
-            "do": "fewtune fits classes so far; `fewtune convert` writes the formats that other trainers read.",
+            "what": "Tune a model that writes with these preferences.",
+            "do": "`fewtune prefer FOLDER FILE` holds what is learnt from them against the model it starts from.",
         }
-    if not items(result.get("classes")):
+    if not items(result.get("classes")) and result.get("task") != "generation":
         return {
             "what": "Label some of these rows.",
             "do": "`fewtune fit LABELLED --unlabelled FILE` learns from labelled rows and may use the others too.",
