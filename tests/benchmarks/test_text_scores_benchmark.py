@@ -59,7 +59,7 @@ def test_it_runs_and_says_what_it_measured(bench, data, monkeypatch, tmp_path):
 
 
 def test_without_data_it_says_so(bench, monkeypatch, tmp_path, capsys):
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         run(bench, monkeypatch, tmp_path / "none", "--out", tmp_path / "out.json")
     assert "skipped: there is no" in capsys.readouterr().out
     assert not (tmp_path / "out.json").exists()
