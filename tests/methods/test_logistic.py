@@ -34,7 +34,7 @@ def by_scikit_learn(vectors, labels, strength, weights=None):
     return model.predict_proba(vectors.astype(np.float64))
 
 
-@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("strength", [0.1, 0.3, 1.0, 7.0, 10.0, 55.0, 100.0])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_it_is_the_logistic_regression_of_scikit_learn(shape, strength):
     vectors, labels = rows_of(*shape)
@@ -73,6 +73,44 @@ def test_a_sweep_gives_each_setting_the_bits_it_has_alone():
         assert np.array_equal(alone.bias_C, swept[setting].bias_C)
 
 
+def evaluations(monkeypatch, fit):
+    """How often a fit asks for the loss and its gradient."""
+    asked = []
+    own = logistic._Problem._loss_and_gradient
+    monkeypatch.setattr(logistic._Problem, "_loss_and_gradient", lambda *given: (asked.append(1), own(*given))[1])
+    fit()
+    monkeypatch.undo()
+    return len(asked)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_sweep_over_strengths_takes_fewer_steps_than_its_fits_from_nothing(shape, monkeypatch):
+    vectors, labels = rows_of(*shape)
+    settings = [(strength, weight) for weight in (0.3, 0.6, 1.0) for strength in np.logspace(0.1, 1.9, 12)]
+    codes, turned = labels.astype(np.int64), logistic.turn(vectors)
+    turned.landmarks.clear()
+
+    def weighted(weight):
+        return np.where(np.arange(len(labels)) < shape[-1], weight, 1.0)
+
+    swept = evaluations(
+        monkeypatch,
+        lambda: [fit_head(vectors, labels, shape[-1], strength=s, weights_N=weighted(w)) for s, w in settings],
+    )
+    each = evaluations(
+        monkeypatch, lambda: [logistic._Problem(turned, codes, weighted(w), s).from_nothing() for s, w in settings]
+    )
+    assert swept < 0.75 * each  # that of the landmarks among them
+    assert sorted(power for _, power in turned.landmarks) == [0, 1, 2]
+
+
+def test_other_labels_on_the_same_rows_have_landmarks_of_their_own():
+    vectors, labels = rows_of(60, 24, 4)
+    fit_head(vectors, labels, 4, strength=3.0)
+    other = fit_head(vectors, labels[::-1].copy(), 4, strength=3.0).predict_proba(vectors)
+    assert np.abs(other - by_scikit_learn(vectors, labels[::-1], 3.0)).max() < 5e-3
+
+
 def test_rows_changed_in_place_are_other_rows():
     vectors, labels = rows_of(40, 16, 4)
     before = fit_head(vectors, labels, 4, strength=1.0)
@@ -81,8 +119,9 @@ def test_rows_changed_in_place_are_other_rows():
     assert not np.array_equal(before.weight_CD, after.weight_CD)
 
 
+@pytest.mark.parametrize("strength", [100.0, 33.0])
 @pytest.mark.parametrize("rows", ["equal", "of zeros", "one a class", "of length 1000"])
-def test_rows_that_hold_little_give_a_usable_head(rows):
+def test_rows_that_hold_little_give_a_usable_head(rows, strength):
     vectors, labels = rows_of(30, 16, 3)
     if rows == "equal":
         vectors[:] = vectors[0]
@@ -92,7 +131,7 @@ def test_rows_that_hold_little_give_a_usable_head(rows):
         vectors, labels = vectors[:3], labels[:3]
     else:
         vectors = vectors * 1000
-    probs = fit_head(vectors, labels, 3, strength=100.0).predict_proba(vectors)
+    probs = fit_head(vectors, labels, 3, strength=strength).predict_proba(vectors)
     assert np.isfinite(probs).all()
     assert probs.sum(1) == pytest.approx(1)
     if rows in ("equal", "of zeros"):

@@ -91,12 +91,10 @@ def fit_head(
         bias_C[present] = 0.0
         return LinearHead(weight_CD, bias_C)
     rows_N = np.ones(len(labels_N)) if weights_N is None else np.asarray(weights_N, dtype=np.float64)
-    # Between two classes scikit-learn fits one row of weights; here two, each its half, so the penalty counts double.
-    penalty = (2.0 if len(present) == 2 else 1.0) / strength
     # The products are small: BLAS threads would spend their time waiting for one another (eight times slower here).
     with _blas().limit(limits=1, user_api="blas"):
         turned = turn(vectors_ND)
-        weight_CD[present], bias_C[present] = turned.head(fit_logistic(turned, codes_N, rows_N, penalty=penalty))
+        weight_CD[present], bias_C[present] = turned.head(fit_logistic(turned, codes_N, rows_N, strength=strength))
     return LinearHead(weight_CD, bias_C)
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,11 @@ SMALLEST_DIRECTION = 1e-9
 """Directions with less than this share of the largest variance hold rounding, not rows."""
 KEPT = 4
 """Sets of rows whose turning is kept: an inner choice of strength goes round three folds and the whole."""
+LEAST_CURVATURE = 0.02
+"""Of a weight, as a share of the mean of its direction: where no row of a class is in doubt, it is next to nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Turned:
     """Rows in their principal directions."""
 
@@ -45,6 +48,18 @@ class Turned:
     directions_DR: FloatArray
     curvature_R: FloatArray
     """Mean square of the rows in each direction."""
+    landmarks: dict[tuple[bytes, int], Single] = field(default_factory=dict)
+    """[P, C] solutions by labels and power of ten, every row counting alike."""
+
+    @cached_property
+    def design_NP(self) -> Single:
+        """The turned rows, and a one for the intercept."""
+        return np.append(self.turned_NR, np.ones((len(self.turned_NR), 1), dtype=np.float32), axis=1)
+
+    @cached_property
+    def squares_NP(self) -> Single:
+        """The design's numbers squared."""
+        return np.square(self.design_NP)
 
     def head(self, solution_PC: FloatArray) -> tuple[FloatArray, FloatArray]:
         """[C, D] weights and [C] intercepts in the coordinates of the rows as they were given."""
@@ -85,46 +100,119 @@ def _largest_first(gram: FloatArray) -> tuple[FloatArray, FloatArray]:
     return values[real][::-1], np.ascontiguousarray(vectors[:, real][:, ::-1])
 
 
-def fit_logistic(turned: Turned, labels_N: IntArray, weights_N: FloatArray, *, penalty: float) -> FloatArray:
-    """[P, C] minimum of Σ weight · cross-entropy + penalty / 2 · ‖weights‖², labels being 0 … C - 1."""
-    classes, total = int(labels_N.max()) + 1, float(weights_N.sum())
-    ridge = penalty / total
-    shares_N = (weights_N / total).astype(np.float32)
-    # How curved the loss is in a direction, beside the penalty: p(1 - p), a quarter at most; with many classes most
-    # rows have next to nothing to say about any one of them.
-    bend = min(0.25, 4 / classes**2)
-    scale_P1 = np.append(1 / np.sqrt(bend * turned.curvature_R + ridge), 1 / np.sqrt(bend)).astype(np.float32)[:, None]
-    ones_N1 = np.ones((len(labels_N), 1), dtype=np.float32)
-    design_NP: Single = (np.append(turned.turned_NR, ones_N1, axis=1) * scale_P1[:, 0]).astype(np.float32, copy=False)
-    ridge_P1 = (ridge * scale_P1**2).astype(np.float32)
-    ridge_P1[-1] = 0
-    every = np.arange(len(labels_N))
+def fit_logistic(turned: Turned, labels_N: IntArray, weights_N: FloatArray, *, strength: float) -> FloatArray:
+    """[P, C] minimum of strength · Σ weight · cross-entropy + ½ ‖weights‖², labels being 0 … C - 1.
 
-    def loss_and_gradient(point_PC: Single) -> tuple[float, Single]:
-        logits_NC = design_NP @ point_PC
-        logits_NC -= logits_NC.max(axis=1, keepdims=True)
-        own_N = logits_NC[every, labels_N]
-        np.exp(logits_NC, out=logits_NC)
-        sums_N = logits_NC.sum(axis=1)
-        loss = float(np.dot(shares_N, (np.log(sums_N) - own_N).astype(np.float64)))
-        logits_NC *= (shares_N / sums_N)[:, None]
-        logits_NC[every, labels_N] -= shares_N
-        gradient_PC: Single = np.asarray(design_NP.T @ logits_NC, dtype=np.float32)
-        shrunk_PC = ridge_P1 * point_PC
+    Between two classes scikit-learn fits one row of weights and ½ is its penalty; here two, each its half, so the
+    penalty counts double.
+    """
+    problem = _Problem(turned, labels_N, weights_N, strength)
+    power = float(np.log10(strength))
+    below = int(np.floor(power))
+    if round(power, 9) == round(power):
+        return problem.from_nothing().astype(np.float64)
+    low_PC, high_PC = (_landmark(turned, labels_N, place) for place in (below, below + 1))
+    return problem.from_near(low_PC + np.float32(power - below) * (high_PC - low_PC)).astype(np.float64)
+
+
+def _landmark(turned: Turned, labels_N: IntArray, power: int) -> Single:
+    """[P, C] the solution for a power of ten, every row counting alike."""
+    key = (labels_N.tobytes(), power)
+    if key not in turned.landmarks:
+        turned.landmarks[key] = _Problem(turned, labels_N, np.ones(len(labels_N)), 10.0**power).from_nothing()
+    return turned.landmarks[key]
+
+
+class _Problem:
+    """One fit: what is minimised, in the rows' own coordinates."""
+
+    def __init__(self, turned: Turned, labels_N: IntArray, weights_N: FloatArray, strength: float) -> None:
+        self.turned, self.labels_N = turned, labels_N
+        self.classes, total = int(labels_N.max()) + 1, float(weights_N.sum())
+        self.shares_N = (weights_N / total).astype(np.float32)
+        self.ridge = (2.0 if self.classes == 2 else 1.0) / (strength * total)
+        self.ridge_P1 = np.full((turned.design_NP.shape[1], 1), self.ridge, dtype=np.float32)
+        self.ridge_P1[-1] = 0  # intercepts are free
+        self.every = np.arange(len(labels_N))
+
+    def from_nothing(self) -> Single:
+        """The solution, sought from zero."""
+        # How curved the loss is in a direction, beside the penalty: p(1 - p), a quarter at most; with many classes most
+        # rows have next to nothing to say about any one of them.
+        bend = min(0.25, 4 / self.classes**2)
+        bent_P = np.append(bend * self.turned.curvature_R + self.ridge, bend)
+        start_PC = np.zeros((len(bent_P), self.classes), dtype=np.float32)
+        return self._solve(
+            start_PC, self.loss_and_gradient(start_PC), (1 / np.sqrt(bent_P)).astype(np.float32)[:, None]
+        )
+
+    def from_near(self, start_PC: Single) -> Single:
+        """The solution, sought from a point near it: the curvature there is that of every weight by itself."""
+        probs_NC, logs_N = self._softmax(start_PC)
+        doubt_NC = probs_NC * (1 - probs_NC) * self.shares_N[:, None]
+        bent_PC = self.turned.squares_NP.T @ doubt_NC
+        least_P1 = LEAST_CURVATURE * bent_PC.mean(axis=1, keepdims=True) + np.float32(1e-12)
+        there = self._loss_and_gradient(start_PC, probs_NC, logs_N)
+        return self._solve(start_PC, there, 1 / np.sqrt(np.maximum(bent_PC, least_P1) + self.ridge_P1))
+
+    def _solve(self, start_PC: Single, there: tuple[float, Single], scale_PC: Single) -> Single:
+        """By steps in coordinates in which the loss is curved about alike.
+
+        Parameters
+        ----------
+        there : loss and gradient at the start.
+        scale_PC : or [P, 1].
+        """
+
+        def loss_and_gradient(point_PC: Single) -> tuple[float, Single]:
+            loss, gradient_PC = self.loss_and_gradient(point_PC * scale_PC)
+            gradient_PC *= scale_PC
+            return loss, gradient_PC
+
+        # The rule for stopping is in the rows' own coordinates, whatever the scaling.
+        done = lambda g_PC: float(np.abs(g_PC / scale_PC).max()) <= TOLERANCE  # noqa: E731
+        first = there[0], there[1] * scale_PC
+        return _minimise(loss_and_gradient, start_PC / scale_PC, first, done=done) * scale_PC
+
+    def loss_and_gradient(self, point_PC: Single) -> tuple[float, Single]:
+        """Mean loss with the penalty, and its [P, C] gradient."""
+        return self._loss_and_gradient(point_PC, *self._softmax(point_PC))
+
+    def _loss_and_gradient(self, point_PC: Single, probs_NC: Single, logs_N: Single) -> tuple[float, Single]:
+        """From what `_softmax` gives; the probabilities are written over."""
+        loss = -float(np.dot(self.shares_N, logs_N.astype(np.float64)))
+        probs_NC *= self.shares_N[:, None]
+        probs_NC[self.every, self.labels_N] -= self.shares_N
+        gradient_PC: Single = np.asarray(self.turned.design_NP.T @ probs_NC, dtype=np.float32)
+        shrunk_PC = self.ridge_P1 * point_PC
         gradient_PC += shrunk_PC
         return loss + 0.5 * float(np.vdot(shrunk_PC, point_PC)), gradient_PC
 
-    start_PC = np.zeros((len(scale_P1), classes), dtype=np.float32)
-    # The rule for stopping is in the rows' own coordinates, whatever the scaling.
-    found_PC = _minimise(loss_and_gradient, start_PC, done=lambda g: float(np.abs(g / scale_P1).max()) <= TOLERANCE)
-    return (found_PC * scale_P1).astype(np.float64)
+    def _softmax(self, point_PC: Single) -> tuple[Single, Single]:
+        """[N, C] probabilities, and [N] the logarithm of that of each row's label."""
+        logits_NC = self.turned.design_NP @ point_PC
+        logits_NC -= logits_NC.max(axis=1, keepdims=True)
+        own_N = logits_NC[self.every, self.labels_N]
+        np.exp(logits_NC, out=logits_NC)
+        sums_N = logits_NC.sum(axis=1)
+        logits_NC /= sums_N[:, None]
+        return logits_NC, own_N - np.log(sums_N)
 
 
 def _minimise(
-    function: Callable[[Single], tuple[float, Single]], point: Single, *, done: Callable[[Single], bool]
+    function: Callable[[Single], tuple[float, Single]],
+    point: Single,
+    there: tuple[float, Single],
+    *,
+    done: Callable[[Single], bool],
 ) -> Single:
-    """L-BFGS (Nocedal and Wright, algorithm 7.5) with steps halved until the loss falls enough."""
-    loss, gradient = function(point)
+    """L-BFGS (Nocedal and Wright, algorithm 7.5) with steps halved until the loss falls enough.
+
+    Parameters
+    ----------
+    there : loss and gradient at `point`.
+    """
+    loss, gradient = there
     pairs: deque[tuple[Single, Single, float]] = deque(maxlen=MEMORY)
     for _ in range(MOST_STEPS):
         if done(gradient):

@@ -1,7 +1,9 @@
 """Every executor keeps the contract. A new one is a line in `EXECUTORS`."""
 
+import itertools
 import multiprocessing
 import os
+from collections import deque
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from fewtune.errors import TrainingDiverged
 from fewtune.methods.probe import Probe
 from fewtune.recipe import Recipe
 from fewtune.testing.executors import ExecutorContract, toy_context
-from fewtune.tune.executors.forked import ForkedExecutor
+from fewtune.tune.executors.forked import ForkedExecutor, _Plan
 from fewtune.tune.executors.serial import SerialExecutor
 from fewtune.tune.run import Context, Run, carry_out
 
@@ -81,3 +83,30 @@ def test_a_run_left_over_is_that_of_a_full_plan_bit_for_bit():
         torch.set_num_threads(kept)
     np.testing.assert_array_equal(alone.probs, together[1].probs)
     assert alone.log == together[1].log
+
+
+def taken_by(workers, rows):
+    """The runs that some workers are given in turns, where `rows` says from which rows each run learns."""
+    runs = [Run(Recipe(Probe()), np.asarray([first, 9]), np.asarray([8]), seed=0) for first in rows]
+    plan = _Plan(runs, deque(range(len(runs))))
+    last, given = [b""] * workers, [[] for _ in range(workers)]
+    for turn in itertools.cycle(range(workers)):
+        place = plan.take(last[turn], {own for worker, own in enumerate(last) if worker != turn})
+        if place is None:
+            return given
+        last[turn] = plan.rows[place]
+        given[turn].append(place)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2], [[0, 1, 2, 6], [3, 4, 5, 7]]),
+        ([0, 1, 2, 3, 4], [[0, 2, 4], [1, 3]]),
+        ([0, 0, 0, 0], [[0, 2], [1, 3]]),
+        ([0, 1, 0, 1, 0], [[0, 2, 4], [1, 3]]),
+    ],
+    ids=["whole folds", "other rows each", "one set of rows", "in turns"],
+)
+def test_a_worker_stays_with_its_rows_and_leaves_others_theirs(rows, given):
+    assert taken_by(2, rows) == given

@@ -12,12 +12,14 @@ process itself.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -37,6 +39,8 @@ class _Worker:
     pipe: Connection
     place: int | None = None
     """The run it is at."""
+    rows: bytes = b""
+    """The training rows of the run it was given last."""
 
 
 @dataclass
@@ -44,6 +48,25 @@ class _Plan:
     runs: Sequence[Run]
     waiting: deque[int]
     deaths: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> list[bytes]:
+        """The training rows of each run, to be compared."""
+        return [run.train.tobytes() for run in self.runs]
+
+    def take(self, last: bytes, others: Collection[bytes]) -> int | None:
+        """The next run for a worker.
+
+        What runs on the same rows have in common (a first head, a turning of the rows) is made once in a process: so a
+        worker stays with the rows it had `last`, and leaves to the `others` what they are at while there is more.
+        """
+        if not self.waiting:
+            return None
+        same = (place for place in self.waiting if self.rows[place] == last)
+        free = (place for place in self.waiting if self.rows[place] not in others)
+        found = next(itertools.chain(same, free, self.waiting))
+        self.waiting.remove(found)
+        return found
 
 
 class ForkedExecutor(Executor):
@@ -80,7 +103,7 @@ class ForkedExecutor(Executor):
         self, state: _Plan, workers: list[_Worker], context: Context, tick: Tick | None
     ) -> Iterator[tuple[int, Outcome]]:
         for worker in workers:
-            _give(worker, state)
+            _give(worker, state, workers)
         while any(worker.place is not None for worker in workers):
             busy = {worker.pipe: worker for worker in workers if worker.place is not None}
             for pipe in wait(list(busy), timeout=POLL_SECONDS):
@@ -91,7 +114,7 @@ class ForkedExecutor(Executor):
                 if outcome is None:
                     outcome = _bury(worker, workers, state, context, tick)
                 else:
-                    _give(worker, state)
+                    _give(worker, state, workers)
                 if outcome is not None:
                     yield place, outcome
             if tick is not None:
@@ -144,9 +167,10 @@ def _receive(worker: _Worker) -> Outcome | None:
     return told
 
 
-def _give(worker: _Worker, state: _Plan) -> None:
-    worker.place = state.waiting.popleft() if state.waiting else None
+def _give(worker: _Worker, state: _Plan, workers: Sequence[_Worker]) -> None:
+    worker.place = state.take(worker.rows, {other.rows for other in workers if other is not worker})
     if worker.place is not None:
+        worker.rows = state.rows[worker.place]
         with contextlib.suppress(BrokenPipeError):  # it died idle: its silence is noticed when it is listened to
             worker.pipe.send(worker.place)
 
@@ -164,7 +188,7 @@ def _bury(worker: _Worker, workers: list[_Worker], state: _Plan, context: Contex
         outcome = carry_out_here(state.runs[place], context, tick)
     else:
         state.waiting.appendleft(place)
-    _give(fresh, state)
+    _give(fresh, state, workers)
     return outcome
 
 
