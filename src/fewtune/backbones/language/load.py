@@ -18,7 +18,7 @@ from fewtune.backbones.language.asked import mend_chat_template
 from fewtune.backbones.language.bottleneck import FILE, with_bottlenecks
 from fewtune.backbones.language.model import Kind, LanguageModel
 from fewtune.backbones.language.virtual import virtual_tokens
-from fewtune.backbones.load import fingerprint, locate, refuse_holes, refuse_pickle, short
+from fewtune.backbones.load import fingerprint, locate, open_tokenizer, open_weights, refuse_holes, refuse_pickle, short
 from fewtune.backbones.precision import Precision, detect, device
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.team import Team
@@ -165,14 +165,7 @@ def _open(folder: Path, kind: Kind, dtype: torch.dtype) -> Any:
     cls = AutoModelForSeq2SeqLM if kind == "seq2seq" else AutoModelForCausalLM
     with quiet():
         try:
-            model, info = cls.from_pretrained(
-                folder,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=dtype,
-            )
+            model, info = open_weights(cls, folder, dtype=dtype)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture
             raise BackboneDamaged(
                 f"{folder} could not be opened as a model that writes ({type(error).__name__}: {short(error)}). "
@@ -183,11 +176,9 @@ def _open(folder: Path, kind: Kind, dtype: torch.dtype) -> Any:
 
 
 def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
     with quiet():
         try:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            return open_tokenizer(folder)
         except Exception as error:  # missing or unreadable files, an unknown class
             raise BackboneDamaged(
                 f"{folder} has no tokenizer that can be opened ({type(error).__name__}: {short(error)}). "
