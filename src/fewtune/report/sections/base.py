@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fewtune.report.words import clip, duration, finite, short
+from fewtune.report.words import clip, count, duration, finite, short
 
 Section = dict[str, Any] | None
 Result = Mapping[str, Any]
@@ -35,6 +35,17 @@ def items(value: Any) -> list[dict[str, Any]]:
 def sentences(value: Any) -> list[str]:
     """The strings of a list, none of them empty."""
     return [entry for entry in value if isinstance(entry, str) and entry] if isinstance(value, list) else []
+
+
+def test_read(block: Mapping[str, Any]) -> dict[str, str]:
+    """What every section on a test file says of its reading."""
+    return {
+        "source": clip(block.get("source") or "the test file", 120).text,
+        "rows": count(block.get("rows")),
+        "read_at": str(block.get("read_at") or ""),
+        "no_score": clip(block.get("no_score"), 200).text,
+        "reading": clip(part(block, "reading").get("sentence"), 600).text,
+    }
 
 
 def drawn(chart: Callable[[float], Markup], wide: float = WIDE, narrow: float = SMALL) -> Markup:

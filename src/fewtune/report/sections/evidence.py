@@ -7,8 +7,8 @@ from typing import Any
 
 from fewtune.audit.leaks import KINDS
 from fewtune.report import charts
-from fewtune.report.sections.base import Result, Section, class_names, drawn, items, part
-from fewtune.report.words import METRICS, Range, clip, count, finite, interval, measure, share
+from fewtune.report.sections.base import Result, Section, class_names, drawn, items, part, test_read
+from fewtune.report.words import METRICS, Range, clip, finite, interval, measure, share
 
 MOST_CLASSES = 20
 """More classes than this: charts hold the weakest or most confused ones, tables hold all."""
@@ -32,14 +32,9 @@ def test(result: Result) -> Section:
         | {"kind": _measure_of(leak.get("kind")), "text": clip(leak.get("text"), 240)}
         for leak in items(block.get("leaks"))
     ]
-    return {
-        "source": clip(block.get("source") or "the test file", 120).text,
-        "rows": count(block.get("rows")),
-        "read_at": str(block.get("read_at") or ""),
+    return test_read(block) | {
         "metrics": rows,
-        "reading": clip(reading.get("sentence"), 600).text,
         "reading_warns": bool(reading.get("before") or reading.get("changed")),
-        "no_score": clip(block.get("no_score"), 200).text,
         "spoilt": any(Range.of(value) for value in spoilt.values()),
         "said": _held_up(Range.of(block.get("accuracy")), Range.of(cv.get("accuracy"))),
         "leaks": leaks[:MOST_LEAKS],

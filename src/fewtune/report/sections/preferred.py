@@ -15,10 +15,11 @@ from fewtune.report.sections.base import (
     part,
     rung_head,
     source_of,
+    test_read,
     titles,
     winner_rung,
 )
-from fewtune.report.words import DASH, NBSP, Comparison, Range, clip, comparison, count, interval, share
+from fewtune.report.words import DASH, NBSP, Comparison, Range, clip, comparison, interval, share
 
 CHANCE = 0.5
 """What tossing a coin finds."""
@@ -115,13 +116,8 @@ def test(result: Result) -> Section:
         for name in NAMES
         if Range.of(block.get(name))
     ]
-    return {
-        "source": clip(block.get("source") or "the test file", 120).text,
-        "rows": count(block.get("rows")),
-        "read_at": str(block.get("read_at") or ""),
+    return test_read(block) | {
         "metrics": rows,
         "against": comparison(block.get("against_first"), named) if part(result, "winner").get("rung") else None,
         "leaks": len(items(block.get("leaks"))),
-        "no_score": clip(block.get("no_score"), 200).text,
-        "reading": clip(part(block, "reading").get("sentence"), 600).text,
     }

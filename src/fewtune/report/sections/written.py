@@ -18,6 +18,7 @@ from fewtune.report.sections.base import (
     rung_head,
     sentences,
     source_of,
+    test_read,
     titles,
     winner_rung,
 )
@@ -176,15 +177,9 @@ def test(result: Result) -> Section:
         for one in SCORES
         if Range.of(block.get(one.name))
     ]
-    reading = part(block, "reading")
-    return {
-        "source": clip(block.get("source") or "the test file", 120).text,
-        "rows": count(block.get("rows")),
-        "read_at": str(block.get("read_at") or ""),
+    return test_read(block) | {
         "metrics": rows,
         "leaks": len(items(block.get("leaks"))),
-        "no_score": clip(block.get("no_score"), 200).text,
-        "reading": clip(reading.get("sentence"), 600).text,
         "notes": sentences(block.get("notes")),
         "signatures": [(title_of(str(name)), clip(told, 300).text) for name, told in part(block, "signatures").items()],
     }
