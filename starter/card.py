@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import sentences
 from blocks import Tokens
 from pretrain import BUILD, ROOT, token_rows
 
@@ -23,6 +24,7 @@ WHAT = {
     "rust_book": ("The Rust Programming Language", "MIT or Apache-2.0"),
     "t0": ("T0 training rows, prompt and completion", "Apache-2.0"),
     "dolly": ("Dolly rows, prompt and completion", "CC BY-SA 3.0"),
+    sentences.SOURCE: ("sentences of the books above, asked for by some of their words", "as the books"),
 }
 
 
@@ -55,8 +57,9 @@ def render(
         minutes=round(last["cpu_seconds"] / 60),
         wall_minutes=round(last["seconds"] / 60),
         tokens=last["tokens"],
-        available=sum(map(len, rows.values())),
+        passes=last["tokens"] / sum(len(tokens) for source, tokens in rows.items() if source != sentences.SOURCE),
         rows=_scores(evaluation),
+        completions=evaluation["completions"],
         most_bytes=evaluation["most_bytes_of_a_book"],
         under=evaluation["held_out_books"]["starter_under_best_ngram"],
         curve=[line for line in log if "validation_loss" in line][:: max(1, len(log) // 120)],
@@ -66,7 +69,6 @@ def render(
         held_out=counts["held_out_books"],
         model=settings["model"],
         settings=settings,
-        first_steps=_first_steps(log, settings["blocks_a_step"] * 512),
         decay_from=next((line["step"] for line in log if line["stage"] != "stable"), last["step"]),
         steps=last["step"],
     )
@@ -84,12 +86,6 @@ def _source(source: str, settings: dict[str, Any], counts: dict[str, Any]) -> di
     what, licence = WHAT[source]
     shares = {stage: settings["stages"][stage]["mix"].get(source, 0.0) for stage in ("stable", "decay")}
     return {"what": what, "licence": licence, **counts["train"][source], **shares}
-
-
-def _first_steps(log: list[dict[str, Any]], tokens_a_step: int) -> int:
-    """Steps taken at twice the tokens, from the tokens that are too many at the end."""
-    last = log[-1]
-    return int(last["tokens"] // tokens_a_step - last["step"])
 
 
 def _parameters() -> int:
