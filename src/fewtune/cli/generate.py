@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fewtune.cli import options
-from fewtune.cli.given import command_line
+from fewtune.cli.given import is_file, read_asked, refuse_input, typed
 from fewtune.cli.groups import Sampling, spread
 from fewtune.errors import EmptyData, UsageError
 
@@ -44,8 +44,6 @@ def generate(
     as_json: Annotated[bool, options.printed("JSON lines")] = False,
 ) -> None:
     """Write answers with a tuned model, or any model that writes."""
-    from fewtune.cli.predict import refuse_input
-
     named = _choices(choices, json_schema, sampling.decoding())
     if per_token and not named:
         raise UsageError("--per-token says how --choices are scored: give them.")
@@ -105,37 +103,20 @@ def _schema(path: Path | None) -> dict[str, Any] | None:
 
 def gather(given: list[str], column: str | None, *, lines: bool) -> list[Example]:
     """The prompts meant by the arguments: one existing file is read, `-` or nothing is standard input."""
-    from fewtune.cli.predict import is_file
     from fewtune.data.base import Example
 
     if given and given != ["-"]:
         if len(given) == 1 and is_file(given[0]):
-            return _rows(given[0], column)
+            return list(read_asked(given[0], text=column))
         for text in given:
             if len(given) > 1 and is_file(text, there=True):
                 raise UsageError(f"{text} is a file among other prompts. Give one file alone, or prompts alone.")
         return [Example(text, id=str(place), row=place) for place, text in enumerate(given, 1)]
-    if not given and sys.stdin.isatty():
-        typer.echo("Type a prompt; end with Ctrl-D.", err=True)
-    raw = sys.stdin.buffer.read().decode("utf-8", "replace")
+    raw = typed("" if given else "Type a prompt")
     texts = [line for line in raw.splitlines() if line.strip()] if lines else [raw.rstrip("\n")]
     if not "".join(texts).strip():
         raise EmptyData("Standard input has no text.", remedy="Give a prompt, a file, or text on standard input.")
     return [Example(text, id=str(place), row=place) for place, text in enumerate(texts, 1)]
-
-
-def _rows(source: str, column: str | None) -> list[Example]:
-    """The rows of a file; where it is a locked test set, the reading is recorded."""
-    from fewtune.data.read import read
-    from fewtune.data.test_lock import record
-
-    dataset = read(source, text=column, labelled=False)
-    for note in dataset.notes:
-        typer.echo(f"  · {note}", err=True)
-    reading = record(dataset, purpose="predicted", command=command_line())
-    if reading is not None:
-        typer.echo(reading.sentence, err=True)
-    return list(dataset)
 
 
 def answers(

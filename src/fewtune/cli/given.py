@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from fewtune.errors import UnreadableFile, UsageError
 
 if TYPE_CHECKING:
@@ -136,3 +138,45 @@ def read_tasks(
     read = [(name, read_rows(drawn, file, columns, task=task)[0]) for name, file in map(named, train)]
     whole, mix = join(read, temperature=beside.temperature, replayed=replayed, share=beside.replay_share)
     return whole, None, mix
+
+
+def read_asked(source: str, *, text: str | None, pair: list[str] | None = None) -> Dataset:
+    """Rows to be answered, with what was chosen on the way; where they are a locked test set, that is recorded."""
+    from fewtune.data.read import read
+    from fewtune.data.test_lock import record
+
+    dataset = read(source, text=text, pair=pair, labelled=False)
+    for note in dataset.notes:
+        typer.echo(f"  · {note}", err=True)
+    reading = record(dataset, purpose="predicted", command=command_line())
+    if reading is not None:
+        typer.echo(reading.sentence, err=True)
+    return dataset
+
+
+def typed(hint: str) -> str:
+    """All of standard input; with a hint, a person at a terminal is told what to do."""
+    if hint and sys.stdin.isatty():
+        typer.echo(f"{hint}; end with Ctrl-D.", err=True)
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+
+def refuse_input(out: Path, given: list[str]) -> None:
+    """Raises UsageError when the answer would replace the file that is asked about."""
+    for name in given:
+        if is_file(name) and out.exists() and Path(name).exists() and out.samefile(name):
+            raise UsageError(f"--out {out} is the file that is read: its columns would be lost. Name another.")
+
+
+def is_file(text: str, *, there: bool = False) -> bool:
+    """Whether one argument is meant as a file: it is there, or is one word that ends as files of rows do."""
+    from fewtune.data.read import SUFFIXES
+
+    if not text.strip():
+        return False
+    try:
+        if Path(text).exists() or there:
+            return Path(text).exists()
+        return Path(text).suffix.lower() in SUFFIXES and not any(map(str.isspace, text))
+    except (OSError, ValueError):  # a long text is no file name
+        return False

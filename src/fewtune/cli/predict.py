@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewtune.cli.given import command_line
+from fewtune.cli.given import is_file, read_asked, refuse_input, typed
 
 if TYPE_CHECKING:
-    from fewtune.data.base import Dataset
     from fewtune.model_folder import Model
 
 
@@ -67,9 +65,9 @@ def gather(
 
     if given and given != ["-"]:
         if len(given) == 1 and is_file(given[0]):
-            dataset = read_rows(given[0], column, pair, of_fit)
-            for note in dataset.notes:
-                typer.echo(f"  · {note}", err=True)
+            if len(of_fit) > 1 and not pair:
+                column, pair = column or of_fit[0], list(of_fit[1:])
+            dataset = read_asked(given[0], text=column, pair=pair)
             numbers, ids = [example.row for example in dataset], [example.id for example in dataset]
             about: dict[str, list[Any]] = {"row": numbers}
             return Rows(dataset.texts, about if ids == list(map(str, numbers)) else {**about, "id": ids})
@@ -79,50 +77,10 @@ def gather(
             if len(given) > 1 and is_file(text, there=True):
                 raise UsageError(f"{text} is a file among other texts. Give one file alone, or texts alone.")
         return Rows(given)
-    if not given and sys.stdin.isatty():
-        typer.echo("Type one text a line; end with Ctrl-D.", err=True)
-    raw = sys.stdin.buffer.read().decode("utf-8", "replace")
-    lines = [line for line in raw.splitlines() if line.strip()]
+    lines = [line for line in typed("" if given else "Type one text a line").splitlines() if line.strip()]
     if not lines:
         raise EmptyData("Standard input has no text.", remedy="Give texts, a file, or lines on standard input.")
     return Rows(lines)
-
-
-def read_rows(source: str, column: str | None, pair: list[str] | None, of_fit: tuple[str, ...]) -> Dataset:
-    """The rows of a file; where it is a locked test set, the reading is recorded."""
-    from fewtune.data.read import read
-    from fewtune.data.test_lock import record
-
-    if len(of_fit) > 1 and not pair:
-        column, pair = column or of_fit[0], list(of_fit[1:])
-    dataset = read(source, text=column, pair=pair, labelled=False)
-    reading = record(dataset, purpose="predicted", command=command_line())
-    if reading is not None:
-        typer.echo(reading.sentence, err=True)
-    return dataset
-
-
-def refuse_input(out: Path, given: list[str]) -> None:
-    """Raises UsageError when the answer would replace the file that is asked about."""
-    from fewtune.errors import UsageError
-
-    for name in given:
-        if is_file(name) and out.exists() and Path(name).exists() and out.samefile(name):
-            raise UsageError(f"--out {out} is the file that is read: its columns would be lost. Name another.")
-
-
-def is_file(text: str, *, there: bool = False) -> bool:
-    """Whether one argument is meant as a file: it is there, or is one word that ends as files of rows do."""
-    from fewtune.data.read import SUFFIXES
-
-    if not text.strip():
-        return False
-    try:
-        if Path(text).exists() or there:
-            return Path(text).exists()
-        return Path(text).suffix.lower() in SUFFIXES and not any(map(str.isspace, text))
-    except (OSError, ValueError):  # a long text is no file name
-        return False
 
 
 def label(model: Model, texts: list[str], *, probabilities: bool) -> dict[str, list[Any]]:
