@@ -66,6 +66,30 @@ def test_layers_whose_own_weights_move_keep_nothing(encoder):
     assert not encoder.looks(1).kept
 
 
+def test_they_are_all_there_before_workers_part(encoder):
+    """Each worker would keep them for itself."""
+    LoRA(layers=2, rank=2).warm(encoder, [*TEXTS, *TEXTS])
+    assert set(encoder.looks(1).kept) == set(TEXTS)
+    warmed = {text: kept.clone() for text, kept in encoder.looks(1).kept.items()}
+    encoder.looks(1).kept.clear()
+    losses(encoder, keep=True, steps=5)
+    for text, kept in encoder.looks(1).kept.items():
+        assert torch.equal(kept, warmed[text])
+
+
+def test_warming_ends_where_the_room_does(encoder):
+    looks = encoder.looks(1)
+    looks.room = Room(600)
+    LoRA(layers=2, rank=2).warm(encoder, TEXTS)
+    assert len(looks.kept) < len(TEXTS)
+    assert sum(kept.nbytes for kept in looks.kept.values()) <= 600
+
+
+def test_warming_a_method_whose_layers_move_keeps_none(encoder):
+    TopLayers(layers=2).warm(encoder, TEXTS)
+    assert not encoder.looks(1).kept
+
+
 def states_of(length):
     return torch.randn(length, 4, generator=torch.Generator().manual_seed(length))
 

@@ -253,6 +253,21 @@ class Body(nn.Module):
         hidden_SD: torch.Tensor = hidden_1SD[0]
         return hidden_SD
 
+    def learn_looks(self, texts: Sequence[str]) -> None:
+        """Have what frozen states and weights alone give computed for texts, as far as there is room for it.
+
+        To be called before processes part: each would compute and keep it for itself.
+        """
+        if self._known is None:
+            return
+        looks, unique = self.encoder.looks(self.depth), list(dict.fromkeys(texts))
+        lengths = self.lengths(unique, [0] * len(unique))
+        for rows in batches.in_order(range(len(unique)), lengths, token_budget=PACK_TOKENS):
+            part = [unique[row] for row in rows]
+            looks.keep(part, self.encoder.hidden(part, self.depth), self._known.multiply)
+            if not looks.kept.keys() >= set(part):
+                return
+
     def _known_looks(self, texts: list[str], states: list[torch.Tensor], fill: int) -> dict[str, torch.Tensor]:
         if self._known is None:
             return {}

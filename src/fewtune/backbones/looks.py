@@ -41,6 +41,18 @@ class Looks:
         states : [T, D] of each text.
         multiply : [S, D] states to [S, O].
         """
+        made = self.keep(texts, states, multiply)
+        parts = [made[text] if text in made else self.kept[text] for text in texts]
+        return torch.cat([*parts, parts[0].new_zeros(fill, parts[0].shape[1])])
+
+    @torch.no_grad()
+    def keep(
+        self,
+        texts: Sequence[str],
+        states: Sequence[torch.Tensor],
+        multiply: Callable[[torch.Tensor], torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """Compute what is missing and keep it where there is room; [T, O] of each text that was missing."""
         missing = {text: row for row, text in enumerate(texts) if text not in self.kept}
         fresh = _made([states[row] for row in missing.values()], multiply) if missing else []
         made = dict(zip(missing, fresh, strict=True))
@@ -48,8 +60,7 @@ class Looks:
             if self.room.take(looks_TO.nbytes):
                 self._taken[0] += looks_TO.nbytes
                 self.kept[text] = looks_TO
-        parts = [made[text] if text in made else self.kept[text] for text in texts]
-        return torch.cat([*parts, parts[0].new_zeros(fill, parts[0].shape[1])])
+        return made
 
 
 def _made(states: Sequence[torch.Tensor], multiply: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:

@@ -51,6 +51,12 @@ class LoRA(CrossEntropyMethod):
             encoder, depth=self.frozen_layers(encoder), seeds=seeds, rank=largest or self.rank, targets=self.targets
         )
 
+    def warm(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        """What frozen weights alone make of the states below the adapters, too."""
+        super().warm(encoder, texts)
+        if self.frozen_layers(encoder):
+            self.body(encoder, (0,)).learn_looks(texts)
+
     def enter(self, body: Body, slot: int, material: Material) -> None:
         """Draw the adapter of a run."""
         assert isinstance(body, LoRABody)
