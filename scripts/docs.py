@@ -122,10 +122,11 @@ def help_text(arguments: list[str]) -> str:
 def defaults(cls: Any) -> str:
     """The settings a class of methods adds or changes, their defaults, and what stands under each in the source."""
     from fewtune.methods.generation.low_rank import LowRankMethod
+    from fewtune.methods.generation.retrieval import ShownExamples
 
     meanings = PLAIN | {key: value for base in reversed(cls.__mro__) for key, value in meanings_of(base).items()}
     # A base that has no table of its own is told with each class made from it.
-    told = [cls, *(base for base in cls.__bases__ if base is LowRankMethod)]
+    told = [cls, *(base for base in cls.__bases__ if base in (LowRankMethod, ShownExamples))]
     named = {name for one in told for name in inspect.get_annotations(one)}
     own = [field for field in dataclasses.fields(cls) if field.name in named]
     rows = [f"| `{f.name}` | {shown(f.default)} | {doc_errors.cell(meanings.get(f.name, ''))} |" for f in own]

@@ -16,10 +16,10 @@ import numpy as np
 
 from fewtune.data.base import Example, Message
 from fewtune.data.templates.base import Template
-from fewtune.errors import BackboneDamaged, UsageError
+from fewtune.errors import BackboneDamaged
 from fewtune.methods.base import ClosedFormMethod, Fitted, Material, Writer
 from fewtune.methods.generation.base import ModelWriter, WritingMethod, language_model_of, long_enough
-from fewtune.methods.generation.retrieval import KINDS, retriever
+from fewtune.methods.generation.retrieval import ShownExamples, retriever
 
 if TYPE_CHECKING:
     from fewtune.backbones.language.model import LanguageModel
@@ -30,22 +30,12 @@ SPARE = 1
 
 
 @dataclass(frozen=True)
-class FewShotPrompt(WritingMethod, ClosedFormMethod):
+class FewShotPrompt(ShownExamples, WritingMethod, ClosedFormMethod):
     """Examples before the prompt."""
 
     name: ClassVar[str] = "few_shot"
     title: ClassVar[str] = "Few-shot prompt (examples by likeness)"
     rung: ClassVar[int] = 2
-
-    shots: int = 8
-    """Most examples; fewer where the context holds fewer."""
-    choose: str = "auto"
-    """`encoder`, `tfidf`, or `auto`: the embedded encoder where it is installed, else TF-IDF. `random`: the same for
-    every prompt."""
-
-    def __post_init__(self) -> None:
-        if self.shots < 1 or self.choose not in KINDS:
-            raise UsageError(f"few_shot: 1 shot or more, chosen by one of {', '.join(KINDS)}.")
 
     def warm_to_write(self, language_model: LanguageModel, examples: Sequence[Example]) -> None:
         """Open the encoder that chooses, and have it read the prompts."""
@@ -80,7 +70,7 @@ class FewShotWriter(ModelWriter):
         self,
         language_model: LanguageModel,
         template: Template,
-        method: FewShotPrompt,
+        method: ShownExamples,
         rows: Sequence[Example],
         seed: int,
     ) -> None:

@@ -7,14 +7,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fewtune.errors import BackboneMissing, UsageError
 
 KINDS = ("auto", "encoder", "tfidf", "random")
+
+
+@dataclass(frozen=True)
+class ShownExamples:
+    """What few-shot prompts have in common: how many examples stand before what is asked, and which."""
+
+    name: ClassVar[str]
+
+    shots: int = 8
+    """Most examples; fewer where the context holds fewer."""
+    choose: str = "auto"
+    """`encoder`, `tfidf`, or `auto`: the embedded encoder where it is installed, else TF-IDF. `random`: the same for
+    every row."""
+
+    def __post_init__(self) -> None:
+        if self.shots < 1 or self.choose not in KINDS:
+            raise UsageError(f"{self.name}: 1 shot or more, chosen by one of {', '.join(KINDS)}.")
 
 
 class Retriever(ABC):

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fewtune.data.base import Example
-from fewtune.errors import UsageError
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material
-from fewtune.methods.generation.few_shot import FewShotPrompt, FewShotWriter, demonstrated
-from fewtune.methods.generation.retrieval import KINDS
+from fewtune.methods.generation.few_shot import FewShotWriter, demonstrated
+from fewtune.methods.generation.retrieval import ShownExamples
 from fewtune.methods.labels.base import FittedLabels, LabelMethod, anyway, asked_of, read_plain
 from fewtune.methods.labels.words import as_example
 
@@ -26,26 +25,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LabelFewShot(LabelMethod, ClosedFormMethod):
+class LabelFewShot(ShownExamples, LabelMethod, ClosedFormMethod):
     """Examples before the text."""
 
     name: ClassVar[str] = "label_few_shot"
     title: ClassVar[str] = "Few-shot prompt, labels scored"
     rung: ClassVar[int] = 2
 
-    shots: int = 8
-    """Most examples; fewer where the context holds fewer."""
-    choose: str = "auto"
-    """`encoder`, `tfidf`, or `auto`: the embedded encoder where it is installed, else TF-IDF. `random`: the same for
-    every text."""
     per_token: bool = True
     """Whether the likelihood of a label is the mean over its tokens."""
     content_free: tuple[str, ...] = ("N/A",)
     """Texts that say nothing, put behind the same examples; each costs one more prompt a text."""
-
-    def __post_init__(self) -> None:
-        if self.shots < 1 or self.choose not in KINDS:
-            raise UsageError(f"{self.name}: 1 shot or more, chosen by one of {', '.join(KINDS)}.")
 
     def fit(self, material: Material) -> Fitted:
         """Keep the training rows; nothing else is learned."""
@@ -70,7 +60,7 @@ class Shots(FewShotWriter):
         self,
         language_model: LanguageModel,
         template: Any,
-        method: FewShotPrompt,
+        method: ShownExamples,
         rows: Sequence[Example],
         seed: int,
         labels: Sequence[str],
@@ -105,9 +95,8 @@ class FittedFewShot(FittedLabels):
         options: dict[str, Any] = {"per_token": method.per_token, "content_free": method.content_free}
         super().__init__(language_model, template, classes, **options)
         examples = [as_example(text, self.template, label) for text, label in rows]
-        asked = FewShotPrompt(method.shots, method.choose)
         self.method, self.rows, self.seed = method, list(rows), seed
-        self.shots = Shots(language_model, self.template, asked, examples, seed, self.words)
+        self.shots = Shots(language_model, self.template, method, examples, seed, self.words)
         self.notes = (f"examples chosen by {self.shots.retriever.name}",)
 
     def scores(self, texts: Sequence[str]) -> FloatArray:
