@@ -9,7 +9,8 @@
 
 Warm-up, stable, decay: training can be ended from any checkpoint by a decay, and taken up again later from the last
 checkpoint before it, or from its end. Settings are in settings.json. A run's folder holds checkpoints and log.jsonl (a
-line: step, tokens, loss in nats a token, seconds). After a kill the same command goes on from the last checkpoint.
+line: step, tokens, loss in nats a token, seconds). Ctrl-C and `kill` end it after the step under way, with a
+checkpoint; after `kill -9` the same command goes on from the last one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +64,8 @@ def main() -> None:
         training.resume(runs["decay"] if given.again else training.folder)
     if given.again:
         training.state.warm_up_again()
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, training.stop)
     training.run(until=given.steps, by=given.by)
 
 
@@ -167,6 +171,12 @@ class Training:
         source = "children" if "children" in validation else next(iter(validation))
         self.validation = Blocks({source: validation[source]}, 0).draw(0, settings["validation_blocks"], {source: 1.0})
         self.optimisers = self._optimisers()
+        self.stopped = False
+        """Whether to end after the step under way."""
+
+    def stop(self, *_: Any) -> None:
+        """End after the step under way, with a checkpoint: what a signal calls."""
+        self.stopped = True
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         settings = self.settings
@@ -197,7 +207,7 @@ class Training:
         """Train until the decay's end, until a step, or until stopped; with `by`, a decay is fitted to end then."""
         losses: list[float] = []
         saved, saved_step = time.monotonic(), self.state.step
-        while not self.state.done and self.state.step != until:
+        while not (self.stopped or self.state.done or self.state.step == until):
             losses.append(self.step())
             if self.state.step % LOG_EVERY == 0:
                 self._log(loss=sum(losses) / len(losses))

@@ -71,6 +71,27 @@ def test_a_resumed_run_has_the_losses_of_an_unbroken_one(training):
         assert torch.equal(weight, resumed.weights[name]), name
 
 
+def test_one_that_is_stopped_keeps_the_step_under_way(training, monkeypatch):
+    unbroken = training("unbroken")
+    unbroken.run(until=4)
+    run = training("stopped")
+    own = run.step
+
+    def step_and_signal():
+        loss = own()
+        if run.state.step == 3:
+            run.stop(15, None)
+        return loss
+
+    monkeypatch.setattr(run, "step", step_and_signal)
+    run.run(until=4)
+    assert [found.name for found in checkpoint.steps(run.folder)] == ["step-000003"]
+    resumed = training("stopped")
+    resumed.resume(run.folder)
+    resumed.run(until=4)
+    assert logged(resumed, "validation_loss")[-1] == logged(unbroken, "validation_loss")[-1]
+
+
 def test_training_learns(training):
     run = training()
     before = run.validate()
