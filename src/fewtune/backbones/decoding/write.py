@@ -126,22 +126,12 @@ def run(
     criteria: Sequence[Any] = (),
 ) -> torch.Tensor:
     """[B, T] tokens written behind the prompts, filled with padding once a row has ended."""
-    from transformers import GenerationConfig, StoppingCriteriaList
+    from transformers import StoppingCriteriaList
 
     causal = model.kind == "causal"
     before = ids_BT.shape[1] if causal else 1
     stopping = [*([StopStrings(model, before, stops)] if stops else []), *criteria]
     room = model.context - before if causal else model.context
-    config = GenerationConfig(
-        max_new_tokens=max(1, min(settings.max_new_tokens, room)),
-        max_length=None,
-        do_sample=False,
-        num_beams=1,
-        use_cache=True,
-        repetition_penalty=1.0,
-        eos_token_id=list(ends) or None,
-        pad_token_id=model.pad_id,
-    )
     bars = None if constraint is None else constraint.start(len(rows))
     options: dict[str, Any] = {"mask_BT": mask_BT if causal else None, "prompt_tokens": before, "bars": bars}
     steps = processors(settings, rows=rows, **options)
@@ -153,12 +143,28 @@ def run(
         whole_BT: torch.Tensor = model.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            generation_config=config,
+            generation_config=_greedy(model, max(1, min(settings.max_new_tokens, room)), ends),
             logits_processor=steps,
             stopping_criteria=StoppingCriteriaList(stopping),
             streamer=streamer,
         )
     return whole_BT[:, before:]
+
+
+def _greedy(model: LanguageModel, most: int, ends: Sequence[int]) -> Any:
+    """The likeliest token each time, as transformers takes it: what is drawn is drawn by `processors`."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        max_new_tokens=most,
+        max_length=None,
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        repetition_penalty=1.0,
+        eos_token_id=list(ends) or None,
+        pad_token_id=model.pad_id,
+    )
 
 
 def padded_left(
