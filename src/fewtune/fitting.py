@@ -110,6 +110,7 @@ def laid_out(
     unlabelled: tuple[str, ...] = (),
     progress: Progress,
     writes: bool = False,
+    texts: bool = True,
     mix: Mix | None = None,
 ) -> Iterator[tuple[Evaluator, Ground]]:
     """What every study on these rows begins with: backbones opened, splits chosen, a store, somebody to do the runs.
@@ -119,6 +120,7 @@ def laid_out(
     Parameters
     ----------
     writes : whether the study can judge texts that are written, beside classes.
+    texts : whether it asks for the texts themselves, and not for their costs alone.
     mix : of such texts: their tasks, and what is learnt again beside them.
     """
     settings.check_out()
@@ -136,7 +138,7 @@ def laid_out(
         store.write_json("study.json", {**settings.to_json(), **mixed, **about})
     with _hands(settings, context) as hands:
         options: dict[str, Any] = {"store": store, "executor": hands, "budget": budget, "progress": progress}
-        yield Evaluator(context, splits, seed=settings.seed, **options), ground
+        yield Evaluator(context, splits, seed=settings.seed, texts=texts, **options), ground
 
 
 def _to_classify(

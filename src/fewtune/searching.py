@@ -8,9 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from fewtune.data.base import Dataset
+from fewtune.data.templates.base import PLAIN
 from fewtune.errors import UsageError
 from fewtune.fitting import laid_out
+from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class
+from fewtune.recipe import Recipe
 from fewtune.study import grid
 from fewtune.study.budget import BudgetSpent
 from fewtune.study.evaluator import Evaluator
@@ -37,9 +40,12 @@ def study_grid(
 ) -> dict[str, Any]:
     """Judge every combination of a method's settings on one dataset, against the method's default.
 
+    Rows with classes are judged by accuracy; rows to write by bits per byte, the cross-validated loss of the given
+    completions.
+
     Parameters
     ----------
-    method : its name.
+    method : its name, among the methods of the rows' task.
     choices : values of each setting, such as `{"rate": (1e-3, 3e-3), "rank": (4, 8)}`.
     settings : backbone (the first), folds, budget, executor, folder and the rest.
     halving : whether candidates clearly behind are judged no further.
@@ -56,11 +62,14 @@ def study_grid(
     TrainingDiverged : the loss of every candidate did.
     """
     settings, progress = settings or Settings(), progress or Progress()
-    _check(method, unlabelled, margin, risk)
-    settings = replace(settings, methods=(method,), backbones=settings.backbones[:1])
+    _check(dataset, method, unlabelled, margin, risk)
+    settings = replace(settings, methods=(method,), backbones=settings.backbones[:1], task=dataset.task)
     backbone = settings.backbones[0]
-    tried = grid.candidates(method, choices, backbone=backbone, template=settings.template)
-    with laid_out(dataset, settings, unlabelled=unlabelled, progress=progress) as (evaluator, _):
+    default = method_class(method, dataset.task)()
+    grid.candidates(default, choices, backbone=backbone)  # what cannot be meant is said before a model is opened
+    options: dict[str, Any] = {"unlabelled": unlabelled, "progress": progress}
+    with laid_out(dataset, settings, writes=True, texts=False, **options) as (evaluator, _):
+        tried = _tried(evaluator, default, choices, settings)
         judged = _judged(evaluator, tried, halving=halving, margin=margin, risk=risk)
         asked = {"grid": {name: list(values) for name, values in choices.items()}, "halving": halving}
         about = described("grid", FORMAT, evaluator, method=method, backbone=backbone, **asked)
@@ -71,13 +80,34 @@ def study_grid(
     return found
 
 
-def _check(method: str, unlabelled: tuple[str, ...], margin: float, risk: float) -> None:
+def _tried(
+    evaluator: Evaluator, default: Method, choices: Mapping[str, Sequence[Any]], settings: Settings
+) -> list[grid.Candidate]:
+    """The candidates; a method that writes has the rate and the template that suit its model, as in a fit."""
+    backbone, template = settings.backbones[0], settings.template
+    if evaluator.context.writes:
+        model = evaluator.context.language_models[backbone]
+        default, template = default.suited(model), model.settle(None if template == PLAIN else template)
+    elif default.asks:
+        template = evaluator.context.label_template(Recipe(default, backbone, template))
+    return grid.candidates(default, choices, backbone=backbone, template=template)
+
+
+def _check(dataset: Dataset, method: str, unlabelled: tuple[str, ...], margin: float, risk: float) -> None:
     """Raises UsageError for what cannot be meant."""
+    if dataset.task == "preference":
+        raise UsageError(
+            "A grid is for rows with classes or rows to write, and these are preferences. Settings of dpo, orpo and "
+            "kto are changed one at a time: fewtune prefer --set dpo.beta=0.3."
+        )
+    if dataset.task != "classification" and unlabelled:
+        raise UsageError("--unlabelled is for rows with classes. These are rows to write: leave it out.")
     if not 0 <= margin < 1:
-        raise UsageError(f"--margin is a difference in accuracy from 0 to below 1, such as 0.01, not {margin:g}.")
+        what = "a difference in accuracy, or in bits per byte,"
+        raise UsageError(f"--margin is {what} from 0 to below 1, such as 0.01, not {margin:g}.")
     if not 0 < risk < 1:
         raise UsageError(f"--risk is a probability between 0 and 1, such as 0.05, not {risk:g}.")
-    if method_class(method).uses_unlabelled and not unlabelled:
+    if method_class(method, dataset.task).uses_unlabelled and not unlabelled:
         raise UsageError(f"{method} learns from texts without labels: give some with --unlabelled.")
 
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from fewtune.testing.tiny_writers import make_tiny_writer
+from fewtune.testing.writer_toys import writer_toys
+
 
 @pytest.fixture
 def grid(fewtune, toys_csv, tiny_folders, tmp_path):
@@ -85,3 +88,30 @@ def test_the_executor_of_a_fit_changes_no_result_and_repeats_no_run(fewtune, toy
     lines = (folders["serial"] / "runs.jsonl").read_bytes()
     assert fewtune("fit", toys_csv, *quick, "--executor", "forked", "--out", folders["serial"]).code == 0
     assert (folders["serial"] / "runs.jsonl").read_bytes() == lines
+
+
+def test_rows_to_write_are_judged_by_bits_per_byte(fewtune, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    said = [{"prompt": one.prompt, "completion": one.completion} for one in writer_toys(8)]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in said), encoding="utf-8")
+    quick = ["--backbone", make_tiny_writer(tmp_path / "llama"), "--folds", 2, "--repeats", 1, "--out", tmp_path / "g"]
+    grid = ["study", "grid", rows, "--method", "ia3", *quick, "--set", "epochs=1", "--set", "least_steps=1"]
+    answer = fewtune(*grid)
+    assert answer.code == 0, answer.err
+    assert "Bits/byte" in answer.out
+    assert "best bits per byte" in answer.err
+    found = json.loads(fewtune(*grid, "--json").out)
+    assert found["metric"] == "bits_per_byte"
+    assert found["method"] == "ia3"
+    wrong = fewtune("study", "grid", rows, "--method", "contrastive", *quick, "--set", "rate=1e-3")
+    assert wrong.code == 2
+    assert "no method called 'contrastive'" in " ".join(wrong.err.split())
+
+
+def test_preferences_are_sent_to_where_they_are_learnt_from(fewtune, tmp_path):
+    rows = tmp_path / "pairs.jsonl"
+    said = [{"prompt": f"p{n}", "chosen": "a", "rejected": "b"} for n in range(6)]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in said), encoding="utf-8")
+    answer = fewtune("study", "grid", rows, "--method", "dpo", "--set", "beta=0.1,0.3", "--out", tmp_path / "g")
+    assert answer.code == 2
+    assert "fewtune prefer" in answer.err

@@ -31,9 +31,11 @@ class World:
     """Of a candidate for a row, in logits: what makes predictions differ between equally good ones."""
     training: float = 0.1
     """Of a split's training, in logits, each candidate's own."""
+    losses: bool = False
+    """Whether a row is scored by what it costs, in place of right or wrong."""
 
     def draw(self, seed: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Held-out rows [J][B], scores [R, J, N], true strengths [R]."""
+        """Held-out rows [J][B], scores [R, J, N] (higher is better), true strengths [R]."""
         rng = np.random.default_rng(seed)
         strength_R = rng.normal(0, self.spread, self.candidates)
         strength_R[self.candidates - self.failing :] -= 2.0
@@ -42,6 +44,8 @@ class World:
         splits = repeated_folds([0, 1] * (self.rows // 2), folds=self.folds, repeats=self.repeats, seed=seed)
         training_RJ = rng.normal(0, self.training, (self.candidates, len(splits)))
         logit_RJN = strength_R[:, None, None] + (hard_N + taste_RN)[:, None, :] + training_RJ[:, :, None]
+        if self.losses:
+            return [split.test for split in splits], -np.logaddexp(0, -logit_RJN), strength_R
         right_RJN = (rng.random(logit_RJN.shape) < 1 / (1 + np.exp(-logit_RJN))).astype(float)
         return [split.test for split in splits], right_RJN, strength_R
 

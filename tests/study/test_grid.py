@@ -68,7 +68,7 @@ def test_every_value_is_shown_as_it_is_read():
 
 
 def test_every_combination_once_and_the_default_first():
-    tried = grid.candidates("lora", {"rank": (4, 8), "rate": (1e-3, 3e-3)}, backbone="default")
+    tried = grid.candidates(LoRA(), {"rank": (4, 8), "rate": (1e-3, 3e-3)}, backbone="default")
     assert [settings for settings, _ in tried] == [
         {"rank": 8, "rate": 1e-3},
         {"rank": 4, "rate": 1e-3},
@@ -79,7 +79,7 @@ def test_every_combination_once_and_the_default_first():
     assert tried[2][1].method == dataclasses.replace(LoRA(), rank=4, rate=3e-3)
     for choices in ({}, {"rank": range(1, 40), "alpha": range(1, 40)}):
         with pytest.raises(UsageError, match="--set"):
-            grid.candidates("lora", choices, backbone="default")
+            grid.candidates(LoRA(), choices, backbone="default")
 
 
 CHOICES = {"default_strength": (1e-4, 1.0), "strengths": ((1e-4,), (1.0, 10.0))}

@@ -27,6 +27,9 @@ HARD = {
     "all equal, each training a gamble": World(training=0.5),
     "near one another": World(spread=0.3),
     "two candidates": World(candidates=2),
+    "all equal, by what rows cost": World(losses=True),
+    "all equal, 60 rows, by what they cost": World(rows=60, losses=True),
+    "near one another, by what rows cost": World(spread=0.3, losses=True),
 }
 """The hardest first: where all are equal, any luck can drop the one that stands for the best."""
 

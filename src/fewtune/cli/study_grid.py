@@ -13,14 +13,18 @@ from fewtune.cli.given import check_rows, read_rows, result_folder
 from fewtune.cli.groups import Columns, Judging, spread
 
 # Options of this command alone.
-Method = Annotated[str, typer.Option(help="Method whose settings are tried: lora, contrastive, probe, …")]
+Method = Annotated[
+    str, typer.Option(help="Method whose settings are tried, of the rows' task: lora, contrastive, probe, …")
+]
 Tried = Annotated[
     list[str], typer.Option("--set", help="A setting and its values, such as rate=1e-3,3e-3; may be repeated.")
 ]
 Halving = Annotated[
     bool, typer.Option("--halving/--no-halving", help="Judge no further what is clearly behind on the first splits.")
 ]
-Margin = Annotated[float, typer.Option(help="A difference in accuracy within which nothing is dropped.")]
+Margin = Annotated[
+    float, typer.Option(help="A difference in accuracy, or bits per byte, within which none is dropped.")
+]
 Risk = Annotated[float, typer.Option(help="Largest probability that the truly best setting is dropped.")]
 Out = Annotated[Path | None, options.folder("Result folder", unless="runs/NAME-grid")]
 AsJson = Annotated[bool, options.printed("grid.json")]
@@ -37,6 +41,7 @@ def grid(
     margin: Margin = 0.01,
     risk: Risk = 0.05,
     columns: Columns,
+    task: options.Task = None,
     unlabelled: options.Unlabelled = None,
     backbone: options.Backbone = "default",
     template: options.Template = None,
@@ -57,10 +62,11 @@ def grid(
     from fewtune.study.settings import Settings
 
     check_rows(file)
-    choices, folder = parse(method, settings), result_folder(out, file, "grid")
-    asked = Settings((backbone,), (method,), template=template_of(template), out=folder, **judging.settings())
-    drawn = screen(quiet=quiet)
-    dataset, pool = read_rows(drawn, file, columns, unlabelled)
+    folder, drawn = result_folder(out, file, "grid"), screen(quiet=quiet)
+    dataset, pool = read_rows(drawn, file, columns, unlabelled, task=task)
+    choices = parse(method, settings, dataset.task)
+    about: dict[str, Any] = {"template": template_of(template), "task": dataset.task, "out": folder}
+    asked = Settings((backbone,), (method,), **about, **judging.settings())
     dropping: dict[str, Any] = {"halving": halving, "margin": margin, "risk": risk}
     texts = tuple(pool.texts) if pool else ()
     with drawn:

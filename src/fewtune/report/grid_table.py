@@ -13,6 +13,10 @@ from rich.text import Text
 from fewtune.report.formats_table import STYLES
 from fewtune.report.terminal import plain
 from fewtune.study.grid import shown
+from fewtune.study.measure import ACCURACY, MEASURES, Measure
+
+WIDEST = 12
+"""Letters of a setting's column that are never folded."""
 
 
 def grid_table(found: Mapping[str, Any]) -> RenderableType:
@@ -20,38 +24,40 @@ def grid_table(found: Mapping[str, Any]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for name in found["grid"]:
-        table.add_column(plain(name), overflow="fold")
-    for heading in ("Accuracy", "95 % interval", "Points", "Against default"):
+        longest = max(len(shown(one["settings"][name])) for one in found["candidates"])
+        table.add_column(plain(name), overflow="fold", min_width=min(WIDEST, max(len(name), longest)))
+    measure = MEASURES[found.get("metric", "accuracy")]
+    for heading in (measure.title, "95 % interval", measure.short, "Against default"):
         table.add_column(heading, justify="left" if heading == "Against default" else "right", no_wrap=True)
     for place in _order(found):
-        table.add_row(*_row(found, place))
+        table.add_row(*_row(found, place, measure))
     lines = [plain(found["sentence"], "bold"), plain(found["choosing"]["sentence"]), plain(_how(found))]
     return Group(table, Text(), *lines)
 
 
 def _order(found: Mapping[str, Any]) -> list[int]:
-    """Those judged to the end before those dropped, each by accuracy."""
-    every = found["candidates"]
+    """Those judged to the end before those dropped, the best first."""
+    every, measure = found["candidates"], MEASURES[found.get("metric", "accuracy")]
 
     def rank(place: int) -> tuple[int, float]:
-        accuracy = every[place]["accuracy"]
-        return -every[place]["splits"], 0.0 if accuracy is None else -accuracy["mean"]
+        score = every[place][measure.name]
+        return -every[place]["splits"], 0.0 if score is None else -measure.shown(score["mean"])
 
     return sorted(range(len(every)), key=rank)
 
 
-def _row(found: Mapping[str, Any], place: int) -> list[Text]:
+def _row(found: Mapping[str, Any], place: int, measure: Measure) -> list[Text]:
     one = found["candidates"][place]
-    accuracy, against = one["accuracy"], one["against_default"]
+    score, against = one[measure.name], one["against_default"]
     verdict = "the default" if place == 0 else "" if against is None else against["verdict"]
     if one["dropped"] is not None:
         verdict = "its loss diverged" if one["dropped"]["reason"] else f"dropped after {one['splits']} splits"
     return [
         plain("*" if place == found["take"] else " "),
         *[plain(shown(value)) for value in one["settings"].values()],
-        plain("–" if accuracy is None else f"{100 * accuracy['mean']:.1f} %"),
-        plain("" if accuracy is None else f"{100 * accuracy['low']:.1f}-{100 * accuracy['high']:.1f}"),
-        plain("" if against is None else f"{100 * against['difference']:+.1f}"),
+        plain("–" if score is None else measure.number(score["mean"]) + (" %" if measure is ACCURACY else "")),
+        plain("" if score is None else f"{measure.number(score['low'])}-{measure.number(score['high'])}"),
+        plain("" if against is None else f"{abs(measure.scale) * against['difference']:+.{measure.digits}f}"),
         plain(verdict, "dim" if one["dropped"] is not None else STYLES.get(verdict, "")),
     ]
 

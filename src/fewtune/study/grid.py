@@ -21,17 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from fewtune.data.base import Task
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.base import Method
 from fewtune.methods.registry import method_class
-from fewtune.metrics.base import row_means
-from fewtune.metrics.intervals import Interval, accuracy_interval, train_share
+from fewtune.metrics.base import OutOfFold, row_means
+from fewtune.metrics.intervals import Interval, train_share
 from fewtune.metrics.paired import Comparison, compare
 from fewtune.metrics.selection import SelectionScore, bootstrap_bias_corrected
 from fewtune.recipe import Recipe
-from fewtune.study.evaluator import Evaluator
+from fewtune.study.evaluator import Evaluator, out_of_fold
 from fewtune.study.halving import MARGIN, RISK, Dropped, Halved, halve
+from fewtune.study.measure import ACCURACY, Measure, measured
 
 CHANCE = 0.05
 """How often a grid in which nothing matters may call any setting better or worse than the default."""
@@ -53,8 +55,8 @@ class Finding:
     recipe: Recipe
     splits: int
     """How many it was judged on."""
-    accuracy: Interval | None
-    """None for one that could not be judged."""
+    score: Interval | None
+    """Its accuracy or bits per byte; None for one that could not be judged."""
     seconds: float
     against_default: Comparison | None
     """On the splits both were judged on; None for the default itself."""
@@ -68,12 +70,17 @@ class GridResult:
     findings: tuple[Finding, ...]
     """The default first, then in the grid's order."""
     best: int
-    """The highest mean accuracy among those judged to the end; the first of equals."""
+    """The highest accuracy, or the fewest bits per byte, among those judged to the end; the first of equals."""
     choosing: SelectionScore
     """What choosing the best is worth, and how optimistic its own score is."""
     halved: Halved
     level: float
     """Of each verdict."""
+
+    @property
+    def measure(self) -> Measure:
+        """What the candidates were compared by."""
+        return self.halved.measure
 
     @property
     def take(self) -> int:
@@ -82,14 +89,14 @@ class GridResult:
         return self.best if against is not None and against.verdict == "better" else 0
 
 
-def parse(method: str, given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def parse(method: str, given: Sequence[str], task: Task = "classification") -> dict[str, tuple[Any, ...]]:
     """The values of each setting from `rate=1e-3,3e-3` and the like.
 
     Raises
     ------
     UsageError : no such method or setting, no value, or one of another kind, with what there is.
     """
-    cls = method_class(method)
+    cls = method_class(method, task)
     found: dict[str, tuple[Any, ...]] = {}
     for text in given:
         name, equals, values = text.partition("=")
@@ -105,23 +112,21 @@ def parse(method: str, given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def candidates(
-    method: str, choices: Mapping[str, Sequence[Any]], *, backbone: str, template: Template = PLAIN
+    default: Method, choices: Mapping[str, Sequence[Any]], *, backbone: str, template: Template = PLAIN
 ) -> list[Candidate]:
-    """Every combination with its recipe, the method's default first, none twice.
+    """Every combination with its recipe, the method as it is by default first, none twice.
 
     Raises
     ------
     UsageError : an unknown setting, or more combinations than `MOST`.
     """
-    cls = method_class(method)
     for name in choices:
-        _field(cls, name)
+        _field(type(default), name)
     count = math.prod(len(values) for values in choices.values())
     if not choices or count > MOST:
         raise UsageError(
             f"The grid has {count if choices else 'no'} combinations. Give 1 to {MOST} with --set NAME=VALUE,VALUE."
         )
-    default = cls()
     tried = [{name: getattr(default, name) for name in choices}]
     tried += [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
     found: dict[str, Candidate] = {}
@@ -154,23 +159,29 @@ def judge(
     halved = halve(evaluator, [recipe for _, recipe in tried], keep=(0,), margin=margin, risk=risk if halving else 0.0)
     level = 1 - CHANCE / max(1, len(tried) - 1)
     findings = tuple(_finding(evaluator, halved, place, settings, level) for place, (settings, _) in enumerate(tried))
-    return GridResult(findings, halved.halving.best, _choosing(evaluator, halved), halved, level)
+    choosing = _choosing(evaluator, halved)
+    return GridResult(findings, choosing.selected, choosing, halved, level)
 
 
 def _finding(evaluator: Evaluator, halved: Halved, place: int, settings: dict[str, Any], level: float) -> Finding:
     halving = halved.halving
-    mine, default = halving.scores[place], halving.scores[0]
+    judged, of_default = (len(halved.outcomes[one]) for one in (place, 0))
     rows, groups, held_out = halving.rows, halving.groups, halving.held_out
-    accuracy = against = None
-    if mine:
-        accuracy = accuracy_interval(mine, held_out[: len(mine)], rows=rows, groups=groups)
-    shared = min(len(mine), len(default))
+    score = against = None
+    if judged:
+        score = measured(_oof(evaluator, halved, place, judged), evaluator.seed)
+    shared = min(judged, of_default)
     if place and shared:
-        pair = (mine[:shared], default[:shared], held_out[:shared])
-        against = compare(*pair, rows=rows, groups=groups, level=level)
+        mine, default = (_oof(evaluator, halved, one, shared).row_scores for one in (place, 0))
+        against = compare(mine, default, held_out[:shared], rows=rows, groups=groups, level=level)
     seconds = sum(outcome.seconds for outcome in halved.outcomes[place])
     dropped = next((one for one in halving.dropped if one.candidate == place), None)
-    return Finding(settings, halved.recipes[place], len(mine), accuracy, seconds, against, dropped)
+    return Finding(settings, halved.recipes[place], judged, score, seconds, against, dropped)
+
+
+def _oof(evaluator: Evaluator, halved: Halved, place: int, splits: int) -> OutOfFold:
+    """What a candidate predicted, or wrote, for the rows that the first splits held out."""
+    return out_of_fold(halved.outcomes[place][:splits], halved.halving.held_out[:splits], evaluator.context)
 
 
 def _choosing(evaluator: Evaluator, halved: Halved) -> SelectionScore:
@@ -179,7 +190,12 @@ def _choosing(evaluator: Evaluator, halved: Halved) -> SelectionScore:
     """
     halving = halved.halving
     held_out = halving.held_out[: halving.judged]
-    scores_RN = np.stack([row_means(halving.scores[place], held_out, halving.rows) for place in halving.survivors])
+    scores_RN = np.stack(
+        [
+            row_means(_oof(evaluator, halved, place, halving.judged).row_scores, held_out, halving.rows)
+            for place in halving.survivors
+        ]
+    )
     seen = np.isfinite(scores_RN[0])
     groups = (
         None if halving.groups is None else [group for group, kept in zip(halving.groups, seen, strict=True) if kept]
@@ -194,6 +210,7 @@ def to_json(found: GridResult) -> dict[str, Any]:
     """Plain values: candidates in order, which to take and why, what choosing is worth, what was saved."""
     halving = found.halved.halving
     return {
+        "metric": found.measure.name,
         "level": found.level,
         "margin": halving.margin,
         "risk": halving.risk,
@@ -206,14 +223,14 @@ def to_json(found: GridResult) -> dict[str, Any]:
         "take": found.take,
         "sentence": _sentence(found),
         "choosing": _choosing_json(found),
-        "candidates": [_plain(one) for one in found.findings],
+        "candidates": [_plain(one, found.measure) for one in found.findings],
     }
 
 
 def _choosing_json(found: GridResult) -> dict[str, Any]:
     return {
-        "accuracy": found.choosing.interval.to_json(),
-        "naive": found.choosing.naive,
+        found.measure.name: found.measure.interval(found.choosing.interval).to_json(),
+        "naive": found.measure.shown(found.choosing.naive),
         "optimism": found.choosing.optimism,
         "chosen_among": list(found.halved.halving.survivors),
         "frequency": list(found.choosing.frequency_R),
@@ -221,26 +238,26 @@ def _choosing_json(found: GridResult) -> dict[str, Any]:
     }
 
 
-def _plain(one: Finding) -> dict[str, Any]:
+def _plain(one: Finding, measure: Measure) -> dict[str, Any]:
     return {
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in one.settings.items()},
         "recipe": one.recipe.to_json(),
         "hash": one.recipe.hash,
         "splits": one.splits,
-        "accuracy": None if one.accuracy is None else one.accuracy.to_json(),
+        measure.name: None if one.score is None else one.score.to_json(),
         "seconds": round(one.seconds, 2),
         "against_default": None if one.against_default is None else one.against_default.to_json(),
-        "dropped": None if one.dropped is None else one.dropped.to_json() | {"sentence": why(one.dropped)},
+        "dropped": None if one.dropped is None else one.dropped.to_json() | {"sentence": why(one.dropped, measure)},
     }
 
 
-def why(dropped: Dropped) -> str:
+def why(dropped: Dropped, measure: Measure = ACCURACY) -> str:
     """When a candidate was dropped, and for what."""
     if dropped.reason:
         return dropped.reason
     return (
-        f"after {dropped.after} splits {100 * dropped.behind:.1f} points behind the best, "
-        f"more than the {100 * dropped.limit:.1f} that luck allows"
+        f"after {dropped.after} splits {measure.gain(dropped.behind)} behind the best, "
+        f"more than the {measure.gain(dropped.limit).split()[0]} that luck allows"
     )
 
 
@@ -251,22 +268,24 @@ def _sentence(found: GridResult) -> str:
         against = found.findings[found.take].against_default
         assert against is not None
         taken = named(found.findings[found.take].settings)
-        return f"{taken} is better than the default, by {100 * against.difference:.1f} points on these rows."
+        return f"{taken} is better than the default, by {found.measure.gain(against.difference)} on these rows."
     if found.best == 0:
         return "No setting beats the default: keep it."
     return "No setting can be told apart from the default upwards with this much data: keep the default."
 
 
 def _caution(found: GridResult) -> str:
-    interval, among = found.choosing.interval, len(found.halved.halving.survivors)
+    measure, among = found.measure, len(found.halved.halving.survivors)
+    interval = measure.interval(found.choosing.interval)
     if len(found.findings) == 1:
         return "Nothing was chosen."
     best = found.findings[found.best]
-    assert best.accuracy is not None
+    assert best.score is not None
     return (
-        f"{100 * best.accuracy.mean:.1f} % is the best of {len(found.findings)} settings on the rows it was chosen by, "
+        f"{measure.say(best.score.mean)} is the best of {len(found.findings)} settings on the rows it was chosen by, "
         f"and so too good. Choosing again among the {among} judged to the end, on drawn rows, and scoring the choice "
-        f"on the others gives {100 * interval.mean:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})."
+        f"on the others gives {measure.say(interval.mean)} ({measure.number(interval.low)} to "
+        f"{measure.number(interval.high)})."
     )
 
 

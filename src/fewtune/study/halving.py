@@ -26,7 +26,8 @@ from fewtune.metrics.intervals import Groups, correction
 from fewtune.metrics.paired import paired_error
 from fewtune.recipe import Recipe
 from fewtune.study.budget import BudgetSpent
-from fewtune.study.evaluator import Evaluator
+from fewtune.study.evaluator import Evaluator, out_of_fold
+from fewtune.study.measure import Measure, measure_of
 from fewtune.tune.run import Outcome
 
 MARGIN = 0.01
@@ -189,6 +190,7 @@ class Halved:
     halving: Halving
     outcomes: tuple[tuple[Outcome, ...], ...]
     """[R] of the splits each was judged on."""
+    measure: Measure
     unfinished: bool
     """Whether the budget ended it: survivors were then judged on the first splits only."""
 
@@ -211,7 +213,7 @@ def halve(
     margin: float = MARGIN,
     risk: float = RISK,
 ) -> Halved:
-    """Judge `recipes` by accuracy on the evaluator's splits, dropping losers on the way.
+    """Judge `recipes` by accuracy, or by bits per byte where they write, dropping losers on the way.
 
     Every run goes through the evaluator, so what its store holds is not computed again and a killed search goes on
     where it stood. One whose loss diverges is dropped with that reason. When the budget is spent, what every survivor
@@ -224,6 +226,7 @@ def halve(
     """
     held_out = [split.test for split in evaluator.splits]
     labels, groups = evaluator.context.labels, evaluator.context.groups
+    measure = measure_of(writes=evaluator.context.writes)
     halving = Halving(len(recipes), held_out, rows=len(labels), groups=groups, keep=keep, margin=margin, risk=risk)
     outcomes: list[list[Outcome]] = [[] for _ in recipes]
     unfinished = False
@@ -240,13 +243,13 @@ def halve(
         for (place, _), outcome in found.items():
             outcomes[place].append(outcome)
         told = {
-            (place, split): (outcome.probs.argmax(1) == labels[held_out[split]]).astype(np.float64)
+            (place, split): out_of_fold([outcome], [held_out[split]], evaluator.context).row_scores[0]
             for (place, split), outcome in found.items()
         }
         before = len(halving.survivors)
         halving.tell(told)
-        evaluator.progress.finish(_result(halving, before))
-    return Halved(tuple(recipes), halving, tuple(map(tuple, outcomes)), unfinished)
+        evaluator.progress.finish(_result(halving, before, measure))
+    return Halved(tuple(recipes), halving, tuple(map(tuple, outcomes)), measure, unfinished)
 
 
 def _carry_out(
@@ -279,9 +282,9 @@ def _title(halving: Halving, asked: Sequence[tuple[int, int]]) -> str:
     return f"{len(halving.survivors)} settings on splits {halving.judged + 1} to {last}"
 
 
-def _result(halving: Halving, before: int) -> str:
+def _result(halving: Halving, before: int, measure: Measure) -> str:
     gone = before - len(halving.survivors)
-    best = f"best accuracy {halving.mean(halving.best):.3f}"
+    best = f"best {measure.name.replace('_', ' ')} {measure.shown(halving.mean(halving.best)):.3f}"
     return f"{best}, {gone} dropped" if gone else best
 
 
