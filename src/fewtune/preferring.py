@@ -44,14 +44,6 @@ SAMPLES = 6
 
 
 @dataclass(frozen=True)
-class Start:
-    """What the second stage begins with."""
-
-    tuned: bool
-    """Whether it was tuned for prompts like these; else it is a model as somebody published it."""
-
-
-@dataclass(frozen=True)
 class Preference:
     """What preference tuning gives."""
 
@@ -83,11 +75,11 @@ def prefer(
     """
     require_trl()
     own = None if general is None else read_general(general)
-    start = starting(settings.backbones)
+    tuned = tuned_before(settings.backbones)
     _check_apart(settings)
     progress = progress or Progress()
     with laid_out(dataset, settings, progress=progress, writes=True) as (evaluator, _):
-        found = candidates(settings, evaluator, start)
+        found = candidates(settings, evaluator, tuned=tuned)
         climbed = kept(climb(evaluator, found))
         fitted = refitted(evaluator, climbed)
         assert isinstance(fitted, Writer)
@@ -173,15 +165,18 @@ def samples(dataset: Dataset, first: WritingModel, model: WritingModel) -> list[
     ]
 
 
-def starting(backbones: tuple[str, ...]) -> Start:
-    """What the one backbone named is. Raises UsageError for what no second stage can begin with."""
+def tuned_before(backbones: tuple[str, ...]) -> bool:
+    """Whether the one backbone named was tuned for prompts like these; else it is as somebody published it.
+
+    Raises UsageError for what no second stage can begin with.
+    """
     from fewtune.model_folder import CARD, find, read_card
 
     if len(backbones) != 1:
         raise UsageError(f"Preference tuning starts from one model, not {len(backbones)}. Name one.")
     folder = Path(backbones[0]).expanduser()
     if not any((place / CARD).exists() for place in (folder, folder / "model")):
-        return Start(tuned=False)
+        return False
     card = read_card(find(folder))
     if card.get("task", "classification") == "classification":
         raise UsageError(f"{folder} holds a classifier, which writes nothing that could be preferred.")
@@ -197,7 +192,7 @@ def starting(backbones: tuple[str, ...]) -> Start:
             f"The first stage in {folder} is {method}, which preference tuning cannot go on from. "
             "Fit again with --method lora, top_layers or full."
         )
-    return Start(tuned=method != "zero_shot")
+    return method != "zero_shot"
 
 
 def _check_apart(settings: Settings) -> None:
@@ -209,7 +204,7 @@ def _check_apart(settings: Settings) -> None:
         raise UsageError(f"{settings.out} holds the first stage, which would be lost. Name another folder with --out.")
 
 
-def candidates(settings: Settings, evaluator: Evaluator, start: Start) -> list[Recipe]:
+def candidates(settings: Settings, evaluator: Evaluator, *, tuned: bool) -> list[Recipe]:
     """The first stage, then every method that can learn from these rows on this model.
 
     Raises UsageError where a method that was asked for cannot, or none can.
@@ -224,7 +219,7 @@ def candidates(settings: Settings, evaluator: Evaluator, start: Start) -> list[R
         if isinstance(method, PreferenceMethod):
             if asked and method.name not in asked:
                 continue
-            why = _cannot(method, dataset, model.kind, start, asked=bool(asked))
+            why = _cannot(method, dataset, model.kind, tuned=tuned, asked=bool(asked))
             if why and asked:
                 raise UsageError(why)
             if why:
@@ -239,15 +234,15 @@ def candidates(settings: Settings, evaluator: Evaluator, start: Start) -> list[R
     return changed(found, [change_of(said, "preference") for said in settings.changes])
 
 
-def _cannot(method: PreferenceMethod, dataset: Dataset, kind: str, start: Start, *, asked: bool) -> str:
+def _cannot(method: PreferenceMethod, dataset: Dataset, kind: str, *, tuned: bool, asked: bool) -> str:
     """Why a method is no candidate; empty where it is one."""
     if not are_pairs(dataset) and not method.single:
         return f"{method.title} learns from pairs, and these rows are single answers. Take kto."
     if kind == "seq2seq" and not method.seq2seq:
         return f"TRL has {method.title} for causal models only, and this is an encoder-decoder model. Take orpo."
-    if not start.tuned and not method.own_start and not asked:
+    if not tuned and not method.own_start and not asked:
         return f"{method.title} starts from a model that was tuned for such prompts."
     return ""
 
 
-__all__ = ["Preference", "Start", "candidates", "prefer", "prefer_from", "read_test", "starting"]
+__all__ = ["Preference", "candidates", "prefer", "prefer_from", "read_test", "tuned_before"]

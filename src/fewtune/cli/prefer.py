@@ -58,7 +58,7 @@ def prefer(
     from fewtune.cli.screen import screen
     from fewtune.data.preferences import read_preferences
     from fewtune.data.templates.make import template_of
-    from fewtune.preferring import starting
+    from fewtune.preferring import tuned_before
     from fewtune.study.settings import Settings
 
     check_rows(folder, called="FOLDER")
@@ -66,7 +66,7 @@ def prefer(
     check_file(preferences, option="PREFERENCES")
     check_file(test, option="--test")
     check_file(probe_prompts, option="--probe-prompts")
-    starting((folder,))
+    tuned_before((folder,))  # what no second stage can begin with is said before the rows are read
     written, drawn = result_folder(out, preferences, "prefer"), screen(quiet=quiet)
     dataset = read_preferences(preferences)
     drawn.notes(dataset)
