@@ -30,7 +30,7 @@ def read_rows(path: Path) -> tuple[list[str], list[str]]:
 def skip_without(path: Path) -> None:
     """End the program, with the reason, where the data are absent."""
     if not path.exists():
-        print(f"skipped: there is no {path}. Give the folder of the few-shot sets with --data.", file=sys.stderr)
+        print(f"skipped: there is no {path}. Give the folder of the few-shot sets.", file=sys.stderr)
         raise SystemExit(0)
 
 

@@ -26,8 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[2] / "shared" / "data" / "fewshot"
+from measure import DATA, HERE, skip_without, write_json
+
 SETS = ("banking77", "ag_news")
 DEPTH = 4
 LENGTHS = (3, 5, 8, 13, 16, 31, 64, 100, 200)
@@ -171,9 +171,7 @@ def main() -> int:
         asked, file, count = options.ask
         print(json.dumps(one(texts_of(Path(file), int(count)), asked)))
         return 0
-    if not options.data.is_dir():
-        print(f"skipped: {options.data} is not there (the few-shot sets)", file=sys.stderr)
-        return 0
+    skip_without(options.data)
     from fewtune.report.result import hardware, versions
 
     found: dict[str, Any] = {"texts": options.texts, "threads": 1, "versions": versions(), "hardware": hardware()}
@@ -189,8 +187,7 @@ def main() -> int:
         for precision in ("bf16", "float32")
     }
     found["load"] = os.getloadavg()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(options.out, found)
     return 0
 
 

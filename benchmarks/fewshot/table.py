@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-HERE = Path(__file__).parent
-SETS = ("banking77", "sst2", "trec", "emotion", "sms_spam", "ag_news")
+from cell import HERE, SETS
 
 
 def load(results: Path, rows: int) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
