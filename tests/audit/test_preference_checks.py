@@ -144,7 +144,7 @@ def test_answers_that_begin_with_their_prompt_or_hold_marks_of_a_template():
         pair(asked, f"{asked} From nine to five.", f"{asked} Who knows."),
         pair("Tell me.", "From nine.<|im_end|>", "No."),
         pair("Tell him.", "From nine.\nHuman: and then?", "No."),
-        pair("Yes", "Yes it is.", "No."),
+        pair("Thank you", "Thank you, it was nice to talk to you.", "No."),
     ]
     whole, marked = found(PreferenceEchoes, rows)
     assert (whole.severity, rows_of(whole)) == ("warning", [13])

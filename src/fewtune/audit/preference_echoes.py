@@ -18,7 +18,7 @@ from fewtune.data.preference_cells import WANTED, same_answer
 
 LEAST_WORDS = 4
 LEAST_LETTERS = 20
-"""Of a line: shorter ones stand in prompt and answer by chance."""
+"""Of a line, and words of a whole prompt: shorter ones stand in prompt and answer by chance."""
 MARKS = re.compile(
     r"<\|(?:im_start|im_end|user|assistant|system|endoftext|eot_id|start_header_id)\|>|\[/?INST\]|<<SYS>>"
     r"|^(?:Human|User|### (?:Instruction|Input|Response)):",
@@ -102,7 +102,8 @@ def _plain(line: str) -> str:
 
 def _begins(example: Example, answer: str) -> bool:
     asked, said = same_answer(example.text), same_answer(answer)
-    return len(asked.split()) > 1 and len(said) > len(asked) and said.startswith(asked)
+    # "Thank you" answered by "Thank you, it was nice talking to you" repeats nothing.
+    return len(asked.split()) >= LEAST_WORDS and len(said) > len(asked) and said.startswith(asked)
 
 
 def _preferred(example: Example) -> bool:
