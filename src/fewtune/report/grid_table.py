@@ -27,8 +27,9 @@ def grid_table(found: Mapping[str, Any]) -> RenderableType:
         longest = max(len(shown(one["settings"][name])) for one in found["candidates"])
         table.add_column(plain(name), overflow="fold", min_width=min(WIDEST, max(len(name), longest)))
     measure = MEASURES[found.get("metric", "accuracy")]
-    for heading in (measure.title, "95 % interval", measure.short, "Against default"):
-        table.add_column(heading, justify="left" if heading == "Against default" else "right", no_wrap=True)
+    for heading in (measure.title, "95 % interval", measure.short):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Against default")
     for place in _order(found):
         table.add_row(*_row(found, place, measure))
     lines = [plain(found["sentence"], "bold"), plain(found["choosing"]["sentence"]), plain(_how(found))]
