@@ -37,10 +37,15 @@ class PreferenceEchoes(Check):
     def run(self, ground: Ground) -> Iterator[Finding]:
         """Whole prompts, marks of templates, single lines; a row is named under the first that holds."""
         examples = [one for one in ground.train if ground.train.task == "preference" and _preferred(one)]
-        whole = [one for one in examples if _begins(one, one.completion or "")]
-        marked = [one for one in examples if one not in whole and MARKS.search(one.completion or "")]
-        rest = [one for one in examples if one not in whole and one not in marked]
-        echoed = [(one, line) for one in rest if (line := echo(one, one.completion or ""))]
+        whole, marked, echoed = [], [], []
+        for one in examples:
+            answer = one.completion or ""
+            if _begins(one, answer):
+                whole.append(one)
+            elif MARKS.search(answer):
+                marked.append(one)
+            elif line := echo(one, answer):
+                echoed.append((one, line))
         yield from self._whole(ground, [named("train", one) for one in whole])
         yield from self._marked(ground, [named("train", one, note=_mark(one)) for one in marked])
         yield from self._lines(ground, [named("train", one, note=f"repeated: {line}") for one, line in echoed])

@@ -169,8 +169,9 @@ class _Problem:
             gradient_PC *= scale_PC
             return loss, gradient_PC
 
-        # The rule for stopping is in the rows' own coordinates, whatever the scaling.
-        done = lambda g_PC: float(np.abs(g_PC / scale_PC).max()) <= TOLERANCE  # noqa: E731
+        def done(gradient_PC: Single) -> bool:  # in the rows' own coordinates, whatever the scaling
+            return float(np.abs(gradient_PC / scale_PC).max()) <= TOLERANCE
+
         first = there[0], there[1] * scale_PC
         return _minimise(loss_and_gradient, start_PC / scale_PC, first, done=done) * scale_PC
 
