@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sentences
-from blocks import Tokens
+from blocks import REPEATS, Tokens
 from pretrain import BUILD, ROOT, token_rows
 
 WHAT = {
@@ -66,10 +66,11 @@ def render(
         samples=evaluation["samples"],
         answers=evaluation["answers"],
         sources=[_source(source, settings, counts) for source in WHAT],
+        repeats={stage: settings["stages"][stage]["mix"].get(REPEATS, 0.0) for stage in ("stable", "decay")},
         held_out=counts["held_out_books"],
         model=settings["model"],
         settings=settings,
-        decay_from=next((line["step"] for line in log if line["stage"] != "stable"), last["step"]),
+        decay_from=max((line["step"] for line in log if line["stage"] == "stable"), default=last["step"]),
         steps=last["step"],
     )
 

@@ -10,17 +10,20 @@
 Warm-up, stable, decay: training can be ended from any checkpoint by a decay, and taken up again later from the last
 checkpoint before it, or from its end. Settings are in settings.json. A run's folder holds checkpoints and log.jsonl (a
 line: step, tokens, loss in nats a token, seconds). Ctrl-C and `kill` end it after the step under way, with a
-checkpoint; after `kill -9` the same command goes on from the last one.
+checkpoint; after `kill -9` the same command goes on from the last one. On a CPU each core computes micro-batches of
+its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import signal
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,6 +67,7 @@ def main() -> None:
         training.resume(runs["decay"] if given.again else training.folder)
     if given.again:
         training.state.warm_up_again()
+        take_up_log(runs["decay"], runs["stable"])
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, training.stop)
     training.run(until=given.steps, by=given.by)
@@ -73,6 +77,15 @@ def under_way(decay: Path, stable: Path) -> bool:
     """Whether the decay has a checkpoint of its own that is later than the stable run it began from."""
     last = [checkpoint.steps(run)[-1:] for run in (decay, stable)]
     return bool(last[0]) and (not last[1] or last[0][0].name > last[1][0].name)
+
+
+def take_up_log(decay: Path, stable: Path) -> None:
+    """The lines of a decay that the stable run goes on from become its own; the next decay begins a log anew."""
+    log = decay / "log.jsonl"
+    if log.exists():
+        with (stable / "log.jsonl").open("a", encoding="utf-8") as kept:
+            kept.write(log.read_text(encoding="utf-8"))
+        log.unlink()
 
 
 def token_rows(build: Path, part: str) -> dict[str, Tokens]:
@@ -106,6 +119,20 @@ def new_model(settings: Mapping[str, Any], vocabulary: int = 8_192) -> Any:
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
         torch.nn.init.zeros_(layer.mlp.down_proj.weight)
     return model
+
+
+def workers(settings: Mapping[str, Any], device: str) -> int:
+    """How many micro-batches are computed at once: one a core, as products of this size gain little from two."""
+    micro_batches = -(-settings["blocks_a_step"] // settings["blocks_a_micro_batch"])
+    return max(1, min(len(_cores()), micro_batches)) if device == "cpu" else 1
+
+
+def twin(model: Any) -> Any:
+    """The same weights, the very tensors, with gradients of their own."""
+    found = copy.deepcopy(model)
+    for own, shared in zip(found.parameters(), model.parameters(), strict=True):
+        own.data = shared.data
+    return found
 
 
 @dataclass
@@ -167,6 +194,9 @@ class Training:
         named = dict(model.named_parameters())
         self.weights = {name: torch.nn.Parameter(p.detach().to(self.device).clone()) for name, p in named.items()}
         self.model = model.to(self.device, torch.bfloat16)
+        self.twins = [self.model, *(twin(self.model) for _ in range(1, workers(settings, self.device)))]
+        # A thread of its own has its own count of arithmetic threads; the optimisers keep what the process has.
+        self.threads = ThreadPoolExecutor(len(self.twins), initializer=torch.set_num_threads, initargs=(1,))
         self.blocks = Blocks(train, settings["seed"])
         source = "children" if "children" in validation else next(iter(validation))
         self.validation = Blocks({source: validation[source]}, 0).draw(0, settings["validation_blocks"], {source: 1.0})
@@ -224,11 +254,10 @@ class Training:
         began, cpu = time.monotonic(), time.process_time()
         stage = self.settings["stages"][self.state.stage]
         blocks_BT = self.blocks.draw(self.state.step, self.settings["blocks_a_step"], stage["mix"])
-        total = sum(
-            self._micro_batch(blocks_BT[start : start + size], stage["window"])
-            for size in [self.settings["blocks_a_micro_batch"]]
-            for start in range(0, len(blocks_BT), size)
-        )
+        size, total = self.settings["blocks_a_micro_batch"], 0.0
+        micro_batches = [blocks_BT[start : start + size] for start in range(0, len(blocks_BT), size)]
+        for start in range(0, len(micro_batches), len(self.twins)):
+            total += self._together(micro_batches[start : start + len(self.twins)], stage["window"])
         tokens = blocks_BT.shape[0] * BLOCK
         for weight in self.weights.values():
             assert weight.grad is not None
@@ -241,16 +270,22 @@ class Training:
         self.state.cpu_seconds += time.process_time() - cpu
         return total / tokens
 
-    def _micro_batch(self, blocks_BT: Tokens, window: int) -> float:
+    def _together(self, micro_batches: list[Tokens], window: int) -> float:
+        """A micro-batch on each twin, one a thread; gradients are added in the same order whatever thread is first."""
+        used = self.twins[: len(micro_batches)]
+        losses = list(self.threads.map(self._micro_batch, used, micro_batches, [window] * len(used)))
+        for model in used:
+            for name, parameter in model.named_parameters():
+                weight, grad = self.weights[name], parameter.grad.float()
+                weight.grad = grad if weight.grad is None else weight.grad.add_(grad)
+                parameter.grad = None
+        return sum(losses)
+
+    def _micro_batch(self, model: Any, blocks_BT: Tokens, window: int) -> float:
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in windows(blocks_BT, window))
-        hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
-        loss = cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
+        hidden = model.model(input_ids=inputs, use_cache=False).last_hidden_state
+        loss = cross_entropy(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
         loss.backward()
-        for name, parameter in self.model.named_parameters():
-            weight = self.weights[name]
-            grad = parameter.grad.float()
-            weight.grad = grad if weight.grad is None else weight.grad.add_(grad)
-            parameter.grad = None
         return float(loss.detach())
 
     def _update(self) -> None:

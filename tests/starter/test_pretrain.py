@@ -1,11 +1,12 @@
 import json
+from itertools import pairwise
 
 import checkpoint
 import numpy as np
 import pretrain
 import pytest
 import torch
-from blocks import BLOCK, Blocks, encode, windows
+from blocks import BLOCK, PIECE_TOKENS, REPEATED_OF, REPEATS, Blocks, encode, repeated, windows
 from loss import cross_entropy
 
 SETTINGS = {
@@ -146,6 +147,30 @@ def test_training_goes_on_after_a_decay_with_a_warm_up_of_its_own():
     assert state.stage == "stable"
 
 
+def test_the_log_of_a_decay_taken_up_again_becomes_the_stable_runs(training):
+    stable = training("run")
+    stable.run(until=2)
+    decaying = training("run-decay")
+    decaying.resume(stable.folder)
+    decaying.state.plan_decay(1)
+    decaying.run()
+    for _ in range(2):
+        pretrain.take_up_log(decaying.folder, stable.folder)
+    assert logged(stable, "step") == [2, 3]
+    assert not (decaying.folder / "log.jsonl").exists()
+
+
+def test_gradients_of_micro_batches_computed_at_once_are_those_of_one_after_another(training, monkeypatch):
+    monkeypatch.setattr(pretrain, "_cores", lambda: {0})
+    alone = training("alone")
+    monkeypatch.setattr(pretrain, "_cores", lambda: {0, 1})
+    at_once = training("at-once")
+    assert (len(alone.twins), len(at_once.twins)) == (1, 2)
+    assert [alone.step() for _ in range(3)] == [at_once.step() for _ in range(3)]
+    for name, weight in alone.weights.items():
+        assert torch.equal(weight, at_once.weights[name]), name
+
+
 def test_a_decay_goes_on_until_the_stable_run_has_overtaken_it(tmp_path):
     stable, decay = tmp_path / "run", tmp_path / "run-decay"
     (stable / "step-000010").mkdir(parents=True)
@@ -271,3 +296,26 @@ def test_documents_are_encoded_one_after_the_other_a_row_a_source(tmp_path):
     rows = encode(part, small)
     assert small.decode(rows["a"]) == "<|bos|>one<|end|><|bos|>three<|end|>"
     assert small.decode(rows["b"]) == "<|bos|><|user|>two<|end|><|assistant|>x<|end|>"
+
+
+def test_a_block_of_repeats_says_again_what_it_said():
+    generator = np.random.default_rng(0)
+    block = np.arange(BLOCK + 1, dtype=np.uint16)
+    for _ in range(50):
+        found = repeated(block, generator)
+        assert (found.shape, found.dtype) == (block.shape, block.dtype)
+        new = len(set(found.tolist()))
+        assert len(set(found[:new].tolist())) == new  # nothing comes again before all has come once
+        followers: dict[int, set[int]] = {}
+        for one, following in pairwise(found.tolist()):
+            followers.setdefault(one, set()).add(following)
+        several = sum(len(after) > 1 for after in followers.values())
+        assert several <= new // PIECE_TOKENS[0]  # only the end of a piece is followed by more than one token
+
+
+def test_repeats_are_drawn_from_the_books_in_an_order_that_can_be_resumed():
+    text = {REPEATED_OF: np.arange(9 * BLOCK, dtype=np.uint16)}
+    drawn = Blocks(text, seed=1).draw(5, 4, {REPEATS: 1.0})
+    again = Blocks(text, seed=1).draw(5, 4, {REPEATS: 1.0})
+    assert np.array_equal(drawn, again)
+    assert max(len(set(block.tolist())) for block in drawn) < BLOCK
