@@ -1,14 +1,15 @@
-"""Where a model keeps its transformer layers, and copies of a model that share its tensors."""
+"""Where a model keeps its transformer layers and their linear parts, and copies of a model that share its tensors."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from fewtune.backbones.quiet import quiet
+from fewtune.errors import BackboneError
 
 
 def layer_list(model: nn.Module) -> nn.ModuleList | None:
@@ -38,3 +39,30 @@ def sharing_copy(model: nn.Module, shared: Mapping[int, Any] | None = None) -> A
         shared = {id(parameter): parameter for parameter in model.parameters()}
     with quiet():  # copying touches attributes that transformers has deprecated
         return copy.deepcopy(model, dict(shared))
+
+
+def linear_names(model: nn.Module, layers: Iterable[nn.Module], targets: Sequence[str], of: str) -> list[str]:
+    """Full names of the linear modules inside some layers of a model; of those named in `targets`, when there are any.
+
+    Parameters
+    ----------
+    of : the backbone's name, for the message.
+
+    Raises
+    ------
+    BackboneError
+        Where there is none.
+    """
+    inside = {id(part) for layer in layers for part in layer.modules()}
+    found = [
+        name
+        for name, part in model.named_modules()
+        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")  # GPT-2's linear layers
+        and id(part) in inside
+        and "pooler" not in name
+        and (not targets or name.rpartition(".")[2] in targets)
+    ]
+    if not found:
+        asked = f" named {' or '.join(targets)}" if targets else ""
+        raise BackboneError(f"{of} has no linear layer{asked} that LoRA could adapt.")
+    return found

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import nn
 
 from fewtune.backbones.body import Body
 from fewtune.backbones.dropout import RunDropout
-from fewtune.backbones.layers import layer_count, sharing_copy
+from fewtune.backbones.layers import layer_count, linear_names, sharing_copy
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.stacked import StackedLoRA
-from fewtune.errors import BackboneError
 from fewtune.methods.base import Material
 from fewtune.methods.cross_entropy import CrossEntropyMethod
 
@@ -83,7 +81,7 @@ class LoRABody(Body):
         self, encoder: Encoder, *, depth: int, seeds: Sequence[int], rank: int, targets: Sequence[str] = ()
     ) -> None:
         super().__init__(encoder, depth=depth, train_layers=False, seeds=seeds)
-        self.names = linear_names(self, targets)
+        self.names = linear_names(self.model, self.live, targets, of=encoder.name)
         self.adapters: dict[str, StackedLoRA] = {}
         dropouts: dict[str, RunDropout] = defaultdict(lambda: RunDropout(0.0, slots=self.slots, adapters=True))
         self.methods: dict[int, LoRA] = {}
@@ -136,20 +134,3 @@ class LoRABody(Body):
                     theirs.lora_A["default"].weight.copy_(adapter.lora_A[0, : method.rank])
                     theirs.lora_B["default"].weight.copy_(adapter.lora_B[0, :, : method.rank])
             whole.save_pretrained(folder / "adapter", safe_serialization=True)
-
-
-def linear_names(body: Body, targets: Sequence[str] = ()) -> list[str]:
-    """Full names of the linear modules in the live layers; of those named in `targets`, when there are any."""
-    inside = {id(part) for layer in body.live for part in layer.modules()}
-    names = [
-        name
-        for name, part in body.model.named_modules()
-        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")  # GPT-2's linear layers
-        and id(part) in inside
-        and "pooler" not in name
-        and (not targets or name.rpartition(".")[2] in targets)
-    ]
-    if not names:
-        asked = f" named {' or '.join(targets)}" if targets else ""
-        raise BackboneError(f"{body.encoder.name} has no linear layer{asked} that LoRA could adapt.")
-    return names

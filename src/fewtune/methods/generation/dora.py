@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
+from fewtune.methods.generation.low_rank import LowRankMethod, adaptable
 from fewtune.methods.generation.peft_method import PeftMethod
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ class DoRAWriter(LowRankMethod, PeftMethod):
             lora_alpha=self.alpha,
             lora_dropout=self.lora_dropout,
             use_dora=True,
-            target_modules=linear_names(language_model, None, self.targets),
+            target_modules=adaptable(language_model, None, self.targets),
         )

@@ -17,7 +17,7 @@ import torch
 
 from fewtune.backbones.stacked import StackedLoRA
 from fewtune.errors import UsageError
-from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
+from fewtune.methods.generation.low_rank import LowRankMethod, adaptable
 from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class WholeAdapted(_Adapted, WholeMoving):
     def __init__(self, language_model: LanguageModel, whole: Any, method: LoRAWriter, seed: int) -> None:
         super().__init__(language_model, whole)
         self.method, self.adapters = method, {}
-        for name in linear_names(language_model, method.layers, method.targets):
+        for name in adaptable(language_model, method.layers, method.targets):
             parent, _, last = name.rpartition(".")
             owner = whole.model.get_submodule(parent)
             self.adapters[name] = _Lone(getattr(owner, last), slots=1, rank=method.rank)

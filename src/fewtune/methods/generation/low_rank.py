@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from torch import nn
-
-from fewtune.errors import BackboneError, UsageError
+from fewtune.backbones.layers import linear_names
+from fewtune.errors import UsageError
 from fewtune.methods.generation.tuned import NextTokenMethod
 
 if TYPE_CHECKING:
@@ -32,23 +31,10 @@ class LowRankMethod(NextTokenMethod):
             raise UsageError(f"{self.name}: the rank is 1 or more, and the dropout from 0 to below 1.")
 
 
-def linear_names(language_model: LanguageModel, layers: int | None, targets: tuple[str, ...]) -> list[str]:
+def adaptable(language_model: LanguageModel, layers: int | None, targets: tuple[str, ...]) -> list[str]:
     """Full names of the linear layers in the highest layers of a whole model."""
     from fewtune.backbones.language.whole import top_layers
 
     model = language_model.model
-    inside = top_layers(model, layers)
-    found = [
-        name
-        for name, part in model.named_modules()
-        if (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D")
-        and any(name.startswith(f"{layer}.") for layer in inside)
-        and (not targets or name.rpartition(".")[2] in targets)
-    ]
-    if not found:
-        asked = f" named {' or '.join(targets)}" if targets else ""
-        raise BackboneError(f"{language_model.name} has no linear layer{asked} that LoRA could adapt.")
-    return found
-
-
-__all__ = ["LowRankMethod", "linear_names"]
+    inside = [model.get_submodule(name) for name in top_layers(model, layers)]
+    return linear_names(model, inside, targets, of=language_model.name)

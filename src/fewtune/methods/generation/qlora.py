@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from fewtune.errors import BackboneError, MissingExtra, UsageError
-from fewtune.methods.generation.low_rank import LowRankMethod, linear_names
+from fewtune.methods.generation.low_rank import LowRankMethod, adaptable
 from fewtune.methods.generation.moving import Moving
 from fewtune.methods.generation.peft_method import PeftMethod, PeftMoving
 
@@ -41,7 +41,7 @@ class QLoRAWriter(LowRankMethod, PeftMethod):
         """Of every linear layer but the head."""
         from peft import LoraConfig
 
-        names = linear_names(language_model, None, ())
+        names = adaptable(language_model, None, ())
         return LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.lora_dropout, target_modules=names)
 
     def moving(self, language_model: LanguageModel, seed: int) -> Moving:
