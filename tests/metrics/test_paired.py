@@ -7,7 +7,7 @@ import pytest
 from metrics_worlds import World, cross_validate, make_splits, right
 from scipy import stats
 
-from fewtune.metrics.paired import compare, compare_scores, constant_scores
+from fewtune.metrics.paired import compare, compare_scores, constant_scores, paired_error
 
 
 def folds_of(rows, folds=5, repeats=2):
@@ -136,6 +136,38 @@ def test_losses_are_not_clipped_to_one():
     rng, held_out = np.random.default_rng(0), folds_of(50)
     found = compare(split(rng.random(50) * 9, held_out), split(rng.random(50) * 9, held_out), held_out)
     assert found.high - found.low > 2
+
+
+def verdicts_on_losses(mean, trials=400, rows=16):
+    """How often two candidates are told apart whose losses on a row differ by `mean`, give or take .05."""
+    rng, held_out = np.random.default_rng(0), folds_of(rows, folds=4)
+    found = []
+    for _ in range(trials):
+        hardness_N = -rng.gamma(4, 0.5, rows) - 0.5
+        differs_N = rng.normal(mean, 0.05, rows)
+        found.append(compare(split(hardness_N + differs_N, held_out), split(hardness_N, held_out), held_out).verdict)
+    return {verdict: found.count(verdict) / trials for verdict in ("better", "worse")}
+
+
+def test_a_small_but_steady_difference_of_losses_is_found_on_a_few_rows():
+    # The floor under the variance of right and wrong is .08 a row of 16: no difference of losses this small passed it.
+    assert verdicts_on_losses(0.06)["better"] > 0.8
+
+
+def test_equal_losses_are_rarely_told_apart():
+    found = verdicts_on_losses(0.0)
+    assert found["better"] <= 0.025 + 0.016
+    assert found["worse"] <= 0.025 + 0.016
+
+
+def test_the_error_of_losses_is_that_of_their_differences():
+    held_out = folds_of(16, folds=4)
+    rng = np.random.default_rng(1)
+    a_N, b_N = rng.normal(-3, 0.02, 16), np.full(16, -3.0)
+    _, of_losses = paired_error(split(a_N, held_out), split(b_N, held_out), held_out, rows=16)
+    assert of_losses == pytest.approx(np.std(a_N, ddof=1) / 4, rel=0.5)
+    _, of_shares = paired_error(split(b_N + 4, held_out), split(b_N + 4, held_out), held_out, rows=16)
+    assert of_shares == pytest.approx(np.sqrt(2 / 20 / 16))
 
 
 def false_positives(rows, trials, seed, shuffled, baseline="half"):

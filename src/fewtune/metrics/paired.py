@@ -98,8 +98,9 @@ def compare(
     if wins + losses <= EXACT_UP_TO or variance == 0:
         exact = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
         method += f", exact sign test over {wins + losses} differing rows"
-    evidence = Evidence(mean, variance, freedom, rows, len(np.unique(cluster_N)), exact, method)
-    shares = all(scores.min() >= 0 and scores.max() <= 1 for scores in (*scores_a, *scores_b))
+    shares = _are_shares(scores_a, scores_b)
+    clusters = len(np.unique(cluster_N))
+    evidence = Evidence(mean, variance, freedom, rows, clusters, exact, method, step=1.0 if shares else 0.0)
     return conclude(evidence, level, bound=1.0 if shares else np.inf)
 
 
@@ -123,7 +124,8 @@ def paired_error(
     difference_N = row_means(differences, held_out, rows)
     variance, _ = _variance(differences, difference_N, held_out, cluster_N)
     seen = len(np.unique(cluster_N[np.isfinite(difference_N)]))
-    return float(np.concatenate(differences).mean()), float(np.sqrt(max(variance, _least_variance(seen))))
+    least = _least_variance(seen) if _are_shares(scores_a, scores_b) else 0.0
+    return float(np.concatenate(differences).mean()), float(np.sqrt(max(variance, least)))
 
 
 def compare_scores(
@@ -172,6 +174,11 @@ def votes(difference_N: FloatArray, cluster_N: IntArray) -> tuple[int, int]:
     seen_N = np.isfinite(difference_N)
     total_K = np.bincount(cluster_N[seen_N], weights=difference_N[seen_N])
     return int((total_K > 1e-12).sum()), int((total_K < -1e-12).sum())
+
+
+def _are_shares(*candidates: Sequence[FloatArray]) -> bool:
+    """Whether scores are right or wrong, or shares of a whole; else they are losses, of no known size."""
+    return all(scores.min() >= 0 and scores.max() <= 1 for candidate in candidates for scores in candidate)
 
 
 def _variance(
