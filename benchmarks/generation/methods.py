@@ -183,6 +183,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=100, help="different prompts of the validation and test parts")
     parser.add_argument("--methods", nargs="+", choices=WRITING_NAMES, default=list(WRITING_NAMES))
     parser.add_argument("--out", type=Path, default=RESULTS / "methods.json")
+    parser.add_argument("--rates-only", action="store_true", help="choose the rates, report nothing yet")
     parser.add_argument("--run", choices=WRITING_NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -198,6 +199,8 @@ def main() -> int:
             continue
         tuned = issubclass(method_class(name, "generation"), TunedMethod)
         rate = rate_of(name, cells, options) if tuned else None
+        if options.rates_only:
+            continue
         if isinstance(rate, str):
             cells.keep(f"report {name}", now() | {"refused": rate})
             continue
@@ -205,6 +208,8 @@ def main() -> int:
         cells.keep(f"report {name}", now() | in_a_process(name, rate, options) | default)
         found = cells[f"report {name}"]
         say(f"{name} at {rate}: loss {found['loss']}, BLEU {found['bleu']['mean']:.1f}")
+    if options.rates_only:
+        return 0
     cells.write(
         machine=machine(), refused=sorted(name for name in options.methods if "refused" in cells[f"report {name}"])
     )
