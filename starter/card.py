@@ -66,7 +66,7 @@ def render(
         samples=evaluation["samples"],
         answers=evaluation["answers"],
         sources=[_source(source, settings, counts) for source in WHAT],
-        repeats={stage: settings["stages"][stage]["mix"].get(REPEATS, 0.0) for stage in ("stable", "decay")},
+        repeats=_shares(settings, REPEATS),
         held_out=counts["held_out_books"],
         model=settings["model"],
         settings=settings,
@@ -85,8 +85,13 @@ def _scores(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _source(source: str, settings: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
     what, licence = WHAT[source]
-    shares = {stage: settings["stages"][stage]["mix"].get(source, 0.0) for stage in ("stable", "decay")}
-    return {"what": what, "licence": licence, **counts["train"][source], **shares}
+    return {"what": what, "licence": licence, **counts["train"][source], **_shares(settings, source)}
+
+
+def _shares(settings: dict[str, Any], source: str) -> dict[str, float]:
+    """The source's part of a step in the stable stage and in the decay."""
+    mixes = {stage: settings["stages"][stage]["mix"] for stage in ("stable", "decay")}
+    return {stage: mix.get(source, 0.0) / sum(mix.values()) for stage, mix in mixes.items()}
 
 
 def _parameters() -> int:

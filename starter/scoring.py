@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 CONTEXT = 512
-STRIDE = 384
+STRIDE = 128
 """A window's first tokens are context alone after the first window, so each token sees at least CONTEXT - STRIDE."""
 AT_ONCE = 8
 
