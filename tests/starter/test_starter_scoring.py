@@ -5,7 +5,7 @@ import numpy as np
 import pretrain
 import pytest
 import torch
-from scoring import bits_per_byte, log2_probs
+from scoring import CONTEXT, STRIDE, bits_per_byte, log2_probs
 from test_pretrain import SETTINGS
 
 
@@ -38,10 +38,11 @@ def test_every_token_of_a_long_text_is_scored_once(model, length):
 def test_a_token_of_a_later_window_sees_at_least_the_overlap(model):
     tokens = np.random.default_rng(0).integers(100, size=1_000).tolist()
     scored = log2_probs(model, tokens)
-    # Windows start at 0, 384 and 768; the second scores from 384 + 128 on.
+    # Windows start STRIDE tokens apart and score what the one before did not: the first of it sees least.
+    least = CONTEXT + 1 - STRIDE
     assert scored[511] == pytest.approx(alone(model, tokens, 512, 512), abs=1e-4)
-    assert scored[512] == pytest.approx(alone(model, tokens, 513, 129), abs=1e-4)
-    assert scored[896] == pytest.approx(alone(model, tokens, 897, 129), abs=1e-4)
+    assert scored[512] == pytest.approx(alone(model, tokens, 513, least), abs=1e-4)
+    assert scored[896] == pytest.approx(alone(model, tokens, 897, least), abs=1e-4)
 
 
 def test_bits_of_every_token_are_divided_by_the_bytes_of_the_text():
