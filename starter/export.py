@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one["tokens"] == other["tokens"] and one.keys() == other.keys()
 
 
+def decays(lines: Iterable[dict[str, Any]]) -> list[tuple[int, int]]:
+    """The tokens at the first and last line of each decay, its finish included."""
+    falling = [list(part) for stable, part in groupby(lines, lambda line: line["stage"] == "stable") if not stable]
+    return [(part[0]["tokens"], part[-1]["tokens"]) for part in falling]
+
+
 def plot(lines: list[dict[str, Any]], file: Path) -> None:
     """Training and validation loss over the tokens seen."""
     from matplotlib.figure import Figure
@@ -90,9 +97,8 @@ def plot(lines: list[dict[str, Any]], file: Path) -> None:
     for key, label, style in (("loss", "training", "-"), ("validation_loss", "validation books", "o-")):
         points = [(line["tokens"] / 1e6, line[key]) for line in lines if key in line]
         axes.plot([x for x, _ in points], [y for _, y in points], style, label=label, markersize=3, linewidth=1)
-    decay = [line["tokens"] / 1e6 for line in lines if line["stage"] == "decay"]
-    if decay:
-        axes.axvspan(decay[0], decay[-1], alpha=0.15, label="decay")
+    for number, (first, last) in enumerate(decays(lines)):
+        axes.axvspan(first / 1e6, last / 1e6, alpha=0.15, label="_" if number else "decay")
     axes.set(xlabel="million tokens", ylabel="loss, nats a token")
     axes.legend()
     figure.savefig(file, dpi=110, metadata={"Software": None})

@@ -150,7 +150,7 @@ def verdicts_on_losses(mean, trials=400, rows=16):
 
 
 def test_a_small_but_steady_difference_of_losses_is_found_on_a_few_rows():
-    # The floor under the variance of right and wrong is .08 a row of 16: no difference of losses this small passed it.
+    # The floor under the variance of right and wrong is .08 on 16 rows: no difference of losses this small passed it.
     assert verdicts_on_losses(0.06)["better"] > 0.8
 
 

@@ -2,6 +2,7 @@ import json
 from itertools import pairwise
 
 import checkpoint
+import export
 import numpy as np
 import pretrain
 import pytest
@@ -101,13 +102,18 @@ def test_training_learns(training):
     assert run.validate() < before - 1
 
 
+def decayed(training, stable, decay):
+    """A stable run of so many steps, and the decay that goes on from it."""
+    plateau, falling = training("run"), training("run-decay")
+    plateau.run(until=stable)
+    falling.resume(plateau.folder)
+    falling.state.plan_decay(decay)
+    falling.run()
+    return plateau, falling
+
+
 def test_a_decay_ends_at_its_step_and_leaves_the_stable_run_as_it_was(training):
-    stable = training("run")
-    stable.run(until=4)
-    decaying = training("run-decay")
-    decaying.resume(stable.folder)
-    decaying.state.plan_decay(3)
-    decaying.run()
+    stable, decaying = decayed(training, stable=4, decay=3)
     assert [path.name for path in checkpoint.steps(decaying.folder)] == ["step-000007"]
     assert [path.name for path in checkpoint.steps(stable.folder)] == ["step-000004"]
     assert logged(decaying, "stage") == ["finish"]
@@ -148,12 +154,7 @@ def test_training_goes_on_after_a_decay_with_a_warm_up_of_its_own():
 
 
 def test_the_log_of_a_decay_taken_up_again_becomes_the_stable_runs(training):
-    stable = training("run")
-    stable.run(until=2)
-    decaying = training("run-decay")
-    decaying.resume(stable.folder)
-    decaying.state.plan_decay(1)
-    decaying.run()
+    stable, decaying = decayed(training, stable=2, decay=1)
     for _ in range(2):
         pretrain.take_up_log(decaying.folder, stable.folder)
     assert logged(stable, "step") == [2, 3]
@@ -319,3 +320,8 @@ def test_repeats_are_drawn_from_the_books_in_an_order_that_can_be_resumed():
     again = Blocks(text, seed=1).draw(5, 4, {REPEATS: 1.0})
     assert np.array_equal(drawn, again)
     assert max(len(set(block.tolist())) for block in drawn) < BLOCK
+
+
+def test_each_decay_of_a_log_is_found_with_its_finish():
+    stages = ["stable", "decay", "finish", "stable", "decay", "decay"]
+    assert export.decays([{"stage": stage, "tokens": 10 * n} for n, stage in enumerate(stages)]) == [(10, 20), (40, 50)]
