@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer import render
+import sentences
+from tokenizer import asked, render
 
 BLOCK = 512
+ONLY_READ = np.uint16(0x8000)
+"""Set in a token that is read and not to be foretold: what stands in the prompt of a row made of a sentence, and the
+first time in a shuffled block of repeats, nobody could know. It would be most of the loss and teach nothing."""
+NO_TARGET = -100
+"""In place of the target of such a token, as PyTorch has it."""
 REPEATS = "repeats"
 """In a mix: blocks in which pieces of REPEATED_OF come again and again. Running text alone gives a model of this size
 no attention head that looks up what followed the last time (Olsson et al. 2022 call them induction heads) within thirty
@@ -30,18 +36,22 @@ Tokens = npt.NDArray[np.uint16]
 
 def encode(part: Path, tokenizer: Any) -> dict[str, Tokens]:
     """The documents of one part, one after the other, as one row of token numbers a source."""
-    documents: dict[str, list[str]] = {}
+    documents: dict[str, list[Tokens]] = {}
     with part.open(encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)
-            documents.setdefault(document["source"], []).append(render(document))
-    return {source: _encode(texts, tokenizer) for source, texts in documents.items()}
+            documents.setdefault(document["source"], []).append(_encode(document, tokenizer))
+    return {source: np.concatenate(rows) for source, rows in documents.items()}
 
 
-def _encode(texts: list[str], tokenizer: Any) -> Tokens:
+def _encode(document: dict[str, str], tokenizer: Any) -> Tokens:
     # Books go in pieces cut at paragraphs: the merges of a book in one piece need memory out of proportion.
-    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    return np.concatenate([np.asarray(row, dtype=np.uint16) for row in rows])
+    tokens = np.asarray(
+        tokenizer(render(document), add_special_tokens=False, verbose=False)["input_ids"], dtype=np.uint16
+    )
+    if document["source"] == sentences.SOURCE:
+        tokens[: len(tokenizer(asked(document), add_special_tokens=False)["input_ids"])] |= ONLY_READ
+    return tokens
 
 
 class Blocks:
@@ -80,15 +90,18 @@ class Blocks:
 
 def repeated(block_T: Tokens, generator: np.random.Generator) -> Tokens:
     """Some pieces of a block one after another, then again in any order, as long as the block is."""
-    if generator.random() < SHUFFLED:
+    shuffled = generator.random() < SHUFFLED
+    if shuffled:
         block_T = generator.permutation(block_T)
     ends = np.cumsum(generator.integers(*PIECE_TOKENS, size=generator.integers(*PIECES)))
     pieces = np.split(block_T[: ends[-1]], ends[:-1])
-    order = [*range(len(pieces)), *generator.integers(len(pieces), size=len(block_T) // PIECE_TOKENS[0] + 1)]
-    return np.concatenate([pieces[i] for i in order])[: len(block_T)]
+    again = [pieces[i] for i in generator.integers(len(pieces), size=len(block_T) // PIECE_TOKENS[0] + 1)]
+    first = block_T[: ends[-1]] | ONLY_READ if shuffled else block_T[: ends[-1]]
+    return np.concatenate([first, *again])[: len(block_T)]
 
 
 def windows(blocks_BT: Tokens, window: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Inputs and targets [B * T / W, W]: each token's target is the token after it."""
-    blocks = blocks_BT.astype(np.int64)
-    return blocks[:, :-1].reshape(-1, window), blocks[:, 1:].reshape(-1, window)
+    """Inputs and targets [B * T / W, W]: each token's target is the token after it, or NO_TARGET."""
+    blocks = (blocks_BT & ~ONLY_READ).astype(np.int64)
+    targets = np.where(blocks_BT & ONLY_READ, NO_TARGET, blocks)
+    return blocks[:, :-1].reshape(-1, window), targets[:, 1:].reshape(-1, window)

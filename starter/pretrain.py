@@ -34,7 +34,7 @@ from safetensors.numpy import load_file, save_file
 
 import attention
 import checkpoint
-from blocks import BLOCK, Blocks, Tokens, encode, windows
+from blocks import BLOCK, NO_TARGET, Blocks, Tokens, encode, windows
 from loss import cross_entropy
 
 ROOT = Path(__file__).parent
@@ -254,39 +254,41 @@ class Training:
         began, cpu = time.monotonic(), time.process_time()
         stage = self.settings["stages"][self.state.stage]
         blocks_BT = self.blocks.draw(self.state.step, self.settings["blocks_a_step"], stage["mix"])
-        size, total = self.settings["blocks_a_micro_batch"], 0.0
+        size, total, asked = self.settings["blocks_a_micro_batch"], 0.0, 0
         micro_batches = [blocks_BT[start : start + size] for start in range(0, len(blocks_BT), size)]
         for start in range(0, len(micro_batches), len(self.twins)):
-            total += self._together(micro_batches[start : start + len(self.twins)], stage["window"])
-        tokens = blocks_BT.shape[0] * BLOCK
+            loss, targets = self._together(micro_batches[start : start + len(self.twins)], stage["window"])
+            total, asked = total + loss, asked + targets
         for weight in self.weights.values():
             assert weight.grad is not None
-            weight.grad /= tokens
+            weight.grad /= asked
         torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings["clip"])
         self._update()
         self.state.step += 1
-        self.state.tokens += tokens
+        self.state.tokens += blocks_BT.shape[0] * BLOCK
         self.state.seconds += time.monotonic() - began
         self.state.cpu_seconds += time.process_time() - cpu
-        return total / tokens
+        return total / asked
 
-    def _together(self, micro_batches: list[Tokens], window: int) -> float:
+    def _together(self, micro_batches: list[Tokens], window: int) -> tuple[float, int]:
         """A micro-batch on each twin, one a thread; gradients are added in the same order whatever thread is first."""
         used = self.twins[: len(micro_batches)]
-        losses = list(self.threads.map(self._micro_batch, used, micro_batches, [window] * len(used)))
+        found = list(self.threads.map(self._micro_batch, used, micro_batches, [window] * len(used)))
         for model in used:
             for name, parameter in model.named_parameters():
                 weight, grad = self.weights[name], parameter.grad.float()
                 weight.grad = grad if weight.grad is None else weight.grad.add_(grad)
                 parameter.grad = None
-        return sum(losses)
+        return sum(loss for loss, _ in found), sum(targets for _, targets in found)
 
-    def _micro_batch(self, model: Any, blocks_BT: Tokens, window: int) -> float:
+    def _micro_batch(self, model: Any, blocks_BT: Tokens, window: int) -> tuple[float, int]:
+        """The summed loss, and of how many targets; the gradients lie in the model after it."""
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in windows(blocks_BT, window))
         hidden = model.model(input_ids=inputs, use_cache=False).last_hidden_state
-        loss = cross_entropy(hidden.flatten(0, 1), model.lm_head.weight, targets.flatten())
+        asked = targets.flatten() != NO_TARGET
+        loss = cross_entropy(hidden.flatten(0, 1)[asked], model.lm_head.weight, targets.flatten()[asked])
         loss.backward()
-        return float(loss.detach())
+        return float(loss.detach()), int(asked.sum())
 
     def _update(self) -> None:
         share = self.state.rate(self.settings["warmup_steps"])

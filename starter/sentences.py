@@ -3,8 +3,8 @@
 
 The corpus has few rows whose answer repeats what the prompt names, and a small model learns from running text alone
 only slowly to copy a name it has not met. So some of the books' sentences are asked for in a prompt that names two to
-four of their phrases. In some a name or noun is replaced, in prompt and sentence alike, by one made up
-letter by letter: what cannot be guessed can only be copied.
+four of their phrases. In many, phrases are replaced, in prompt and sentence alike, by ones made up letter by letter or
+of words from elsewhere in the text: what cannot be guessed can only be copied.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from random import Random
 SOURCE = "sentences"
 FROM = ("children", "general", "stories")
 """Sources whose sentences are used."""
-ONE_SENTENCE_IN = 3
+ONE_SENTENCE_IN = 2
 FEWEST_WORDS, MOST_WORDS = 6, 26
-MADE_UP = 0.5
-"""Share of the rows with a name, or a word where a name could stand, in which it is replaced by one made up."""
+MADE_UP = 0.6
+"""Share of the names, and of words where a name could stand, that are replaced by ones made up."""
+LOWER_CASED = 0.2
+"""Share of the rows all in small letters, as many data-to-text corpora are."""
 
 _SENTENCE = re.compile(r"(?<! Mr\.)(?<! Mrs\.)(?<! Dr\.)(?<! St\.)(?<! Capt\.)(?<! [A-Z]\.)(?<=[.!?]) +(?=[A-Z])")
+_WORD = re.compile(r"\b[A-Za-z]{3,}\b")
 _PLAIN = re.compile(r"^[A-Z][A-Za-z0-9,;:' -]+(\. [A-Za-z0-9,;:' -]+)?[.!?]$")
 _BEFORE_A_NAME = frozenset("a an the his her their my our this that of to in at from with by for near".split())
 _FUNCTION_WORDS = frozenset(
@@ -36,24 +39,28 @@ _FUNCTION_WORDS = frozenset(
 
 def rows(text: str, random: Random) -> Iterator[dict[str, str]]:
     """A row of prompt and completion for some of the sentences of a text, one in ONE_SENTENCE_IN."""
+    elsewhere = sorted({word for word in _WORD.findall(text) if word.lower() not in _FUNCTION_WORDS})
     for paragraph in text.split("\n"):
         for sentence in _SENTENCE.split(paragraph):
             words = sentence.split()
             fits = FEWEST_WORDS <= len(words) <= MOST_WORDS and _PLAIN.match(sentence)
-            if fits and random.randrange(ONE_SENTENCE_IN) == 0 and (row := _row(sentence, random)):
+            if fits and random.randrange(ONE_SENTENCE_IN) == 0 and (row := _row(sentence, elsewhere, random)):
                 yield row
 
 
-def _row(sentence: str, random: Random) -> dict[str, str] | None:
+def _row(sentence: str, elsewhere: Sequence[str], random: Random) -> dict[str, str] | None:
     phrases = _phrases(sentence, random)
-    if len(phrases) < 2:
+    if len(phrases) < 2 or not _each_once(phrases, sentence):
         return None
-    replaceable = [phrase for phrase in phrases if _is_like_a_name(sentence, phrase)]
-    if replaceable and random.random() < MADE_UP:
-        old, new = random.choice(replaceable), _made_up(random)
-        sentence = sentence.replace(old, new, 1)
-        phrases[phrases.index(old)] = new
+    for old in [phrase for phrase in phrases if _is_like_a_name(sentence, phrase)]:
+        if random.random() < MADE_UP and (new := _made_up(elsewhere, random)) not in sentence:
+            sentence = sentence.replace(old, new, 1)
+            phrases[phrases.index(old)] = new
+    if not _each_once(phrases, sentence):
+        return None
     random.shuffle(phrases)
+    if random.random() < LOWER_CASED:
+        sentence, phrases = sentence.lower(), [phrase.lower() for phrase in phrases]
     return {"prompt": random.choice(_FORMS)(phrases, random), "completion": sentence}
 
 
@@ -73,8 +80,11 @@ def _phrases(sentence: str, random: Random) -> list[str]:
             start = random.choice(starts)
             taken.append((start, start + length))
             free -= set(range(start - 1, start + length + 1))
-    found = [" ".join(words[start:end]).rstrip(",;:.!?'") for start, end in sorted(taken)]
-    return found if all(sentence.count(phrase) == 1 for phrase in found) else []
+    return [" ".join(words[start:end]).rstrip(",;:.!?'") for start, end in sorted(taken)]
+
+
+def _each_once(phrases: Sequence[str], sentence: str) -> bool:
+    return all(sentence.count(phrase) == 1 for phrase in phrases)
 
 
 def _says_something(words: Sequence[str]) -> bool:
@@ -93,13 +103,14 @@ _VOWELS = "a e i o u ai ea ee oo ou y".split()
 _CODAS = " l m n nd r rk s ss st t x ck".split(" ")
 
 
-def _made_up(random: Random) -> str:
-    """A name of one to three words, or a number."""
-    kind = random.randrange(5)
+def _made_up(elsewhere: Sequence[str], random: Random) -> str:
+    """A name of one to four words, of nobody's or of the text's, or a number."""
+    kind = random.randrange(7)
     if kind == 0:
         return str(random.randint(2, 9_999))
-    name = " ".join(_word(random) for _ in range(random.choice((1, 1, 2, 2, 3))))
-    return name.title() if kind < 3 else name
+    words = random.choice((1, 1, 2, 2, 3, 4))
+    name = " ".join(random.choice(elsewhere) if kind > 3 else _word(random) for _ in range(words))
+    return name.title() if kind % 2 else name
 
 
 def _word(random: Random) -> str:

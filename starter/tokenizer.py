@@ -100,7 +100,12 @@ def render(document: dict[str, str]) -> str:
     """A document or row as the text the starter is trained on, special tokens written out."""
     if "text" in document:
         return f"{BOS}{document['text']}{END}"
-    return f"{BOS}{USER}{document['prompt']}{END}{ASSISTANT}{document['completion']}{END}"
+    return f"{asked(document)}{document['completion']}{END}"
+
+
+def asked(row: dict[str, str]) -> str:
+    """What a row's completion follows."""
+    return f"{BOS}{USER}{row['prompt']}{END}{ASSISTANT}"
 
 
 if __name__ == "__main__":

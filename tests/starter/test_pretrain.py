@@ -6,8 +6,10 @@ import export
 import numpy as np
 import pretrain
 import pytest
+import sentences
+import tokenizer
 import torch
-from blocks import BLOCK, PIECE_TOKENS, REPEATED_OF, REPEATS, Blocks, encode, repeated, windows
+from blocks import BLOCK, NO_TARGET, ONLY_READ, PIECE_TOKENS, REPEATED_OF, REPEATS, Blocks, encode, repeated, windows
 from loss import cross_entropy
 
 SETTINGS = {
@@ -255,6 +257,30 @@ def test_a_target_is_the_token_after_its_input_also_across_windows():
     assert list(inputs.ravel()) == list(range(BLOCK))
 
 
+def test_a_token_that_is_only_read_is_an_input_and_no_target():
+    block = np.arange(BLOCK + 1, dtype=np.uint16)[None]
+    block[0, 5:9] |= ONLY_READ
+    inputs, targets = windows(block, BLOCK)
+    assert list(inputs[0]) == list(range(BLOCK))
+    assert [n for n in range(BLOCK) if targets[0, n] == NO_TARGET] == [4, 5, 6, 7]
+
+
+def test_a_step_does_not_learn_what_is_only_read(training):
+    """The same text with other tokens only read behind the last target: neither loss nor weights see which they are."""
+    steps = []
+    for last in (7, 9):
+        run = training()
+        text = np.arange(3 * BLOCK, dtype=np.uint16) % 90
+        text[BLOCK - 8 : BLOCK + 1] = np.uint16(last) | ONLY_READ
+        run.blocks = Blocks({"a": text[: BLOCK + 1]}, seed=0)
+        run.settings = run.settings | {"stages": {"stable": {"window": BLOCK, "mix": {"a": 1.0}}}}
+        steps.append((run.step(), {name: weight.detach().clone() for name, weight in run.weights.items()}))
+    (loss, weights), (other_loss, other_weights) = steps
+    assert loss == pytest.approx(other_loss, rel=1e-6)
+    changed = [name for name in weights if not torch.allclose(weights[name], other_weights[name], atol=1e-7)]
+    assert changed == []
+
+
 def test_the_piecewise_loss_and_its_gradients_are_the_librarys():
     torch.manual_seed(0)
     hidden, embedding = torch.randn(2_500, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
@@ -286,8 +312,6 @@ def test_an_untrained_model_knows_nothing_and_has_one_embedding():
 
 
 def test_documents_are_encoded_one_after_the_other_a_row_a_source(tmp_path):
-    import tokenizer
-
     part = tmp_path / "train.jsonl"
     part.write_text(
         '{"source": "a", "text": "one"}\n{"source": "b", "prompt": "two", "completion": "x"}\n'
@@ -299,17 +323,32 @@ def test_documents_are_encoded_one_after_the_other_a_row_a_source(tmp_path):
     assert small.decode(rows["b"]) == "<|bos|><|user|>two<|end|><|assistant|>x<|end|>"
 
 
+def test_only_the_sentence_of_a_sentences_row_is_to_be_foretold(tmp_path):
+    part = tmp_path / "train.jsonl"
+    row = '{"source": "SOURCE", "prompt": "two", "completion": "x one"}\n'
+    part.write_text(row.replace("SOURCE", sentences.SOURCE) + row.replace("SOURCE", "t0"))
+    small = tokenizer.train(["one two three x"] * 9, vocabulary=300)
+    rows = encode(part, small)
+    of_sentences = rows[sentences.SOURCE]
+    assert small.decode(of_sentences[of_sentences < ONLY_READ]) == "x one<|end|>"
+    assert np.array_equal(of_sentences & ~ONLY_READ, rows["t0"])
+    assert rows["t0"].max() < ONLY_READ
+
+
 def test_a_block_of_repeats_says_again_what_it_said():
     generator = np.random.default_rng(0)
     block = np.arange(BLOCK + 1, dtype=np.uint16)
     for _ in range(50):
-        found = repeated(block, generator)
+        drawn = repeated(block, generator)
+        found = drawn & ~ONLY_READ
         assert (found.shape, found.dtype) == (block.shape, block.dtype)
         new = len(set(found.tolist()))
         assert len(set(found[:new].tolist())) == new  # nothing comes again before all has come once
         followers: dict[int, set[int]] = {}
         for one, following in pairwise(found.tolist()):
             followers.setdefault(one, set()).add(following)
+        shuffled = bool((found[:new] != np.arange(new)).any())
+        assert ((drawn & ONLY_READ > 0) == (shuffled & (np.arange(len(drawn)) < new))).all()
         several = sum(len(after) > 1 for after in followers.values())
         assert several <= new // PIECE_TOKENS[0]  # only the end of a piece is followed by more than one token
 

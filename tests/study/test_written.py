@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fewtune.backbones.language.load import load_language_model
+from fewtune.data.base import Example
 from fewtune.data.exchanges import groups_to_write
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.base import Written
@@ -16,7 +17,7 @@ from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.choice import Candidate, choose, choose_within, simplest
-from fewtune.study.epochs import longer_or_shorter
+from fewtune.study.epochs import EXCHANGED, longer_or_shorter, to_try
 from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
 from fewtune.study.ladder import climb, default_rungs
 from fewtune.study.rung import Rung
@@ -191,6 +192,36 @@ def test_epochs_are_halved_where_doubling_raised_the_loss():
 def test_epochs_stay_within_reason():
     assert max(search(lambda epochs: 1 / epochs)) <= 64
     assert min(search(lambda epochs: epochs)) >= 0.5
+
+
+NAMED = [Example(f"name={name}", completion=f"{name} is open", id=name) for name in ("zizzi", "alba", "noor", "taj")]
+BARE = [Example("goodbye()", completion="bye", id=f"bye {number}") for number in range(20)]
+
+
+def search_exchanging(levels, examples, first=6.0):
+    """The lengths tried, and whether phrases were exchanged, where `levels` says what each would cost."""
+    tried = [rung(first, levels(first, 0.0))]
+    while (wanted := to_try(tried, examples)) is not None:
+        level = levels(wanted.method.epochs, wanted.method.exchange)
+        tried.append(Rung(wanted, Judged(wanted, (), out_of_fold([level] * 3, [level] * 3))))
+        assert len(tried) < 20
+    return [(one.recipe.method.epochs, one.recipe.method.exchange) for one in tried]
+
+
+def test_lengths_are_sought_with_phrases_exchanged_where_that_helps():
+    found = search_exchanging(lambda epochs, exchange: abs(np.log2(epochs / 12)) + (1 - exchange), NAMED)
+    assert found == [(6, 0), (6, EXCHANGED), (12, EXCHANGED), (24, EXCHANGED)]
+
+
+def test_lengths_are_sought_without_where_that_does_not_help():
+    found = search_exchanging(lambda epochs, exchange: abs(np.log2(epochs / 12)) + exchange, NAMED)
+    assert found == [(6, 0), (6, EXCHANGED), (12, 0), (24, 0)]
+
+
+def test_nothing_is_exchanged_where_rows_have_nothing_in_common_with_their_answers():
+    assert search_exchanging(lambda epochs, exchange: epochs, BARE, first=1.0) == [(1, 0), (2, 0), (0.5, 0)]
+    few = [*NAMED, *BARE]
+    assert all(exchange == 0 for _, exchange in search_exchanging(lambda epochs, exchange: epochs, few))
 
 
 def test_nothing_is_tried_after_a_length_that_was_skipped():

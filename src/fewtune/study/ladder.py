@@ -20,7 +20,7 @@ from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
 from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose, choose_within
-from fewtune.study.epochs import longer_or_shorter
+from fewtune.study.epochs import to_try
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.rung import Rung
 
@@ -125,7 +125,8 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
 
 
 def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False) -> Iterator[Rung]:
-    """A recipe judged and, of a method that takes epochs, as many more or fewer of them as are worth a look.
+    """A recipe judged and, of a method that takes epochs, as many more or fewer of them as are worth a look, with
+    phrases exchanged where that helps.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False) -> Iter
     while another is not None:
         tried.append(_judge(evaluator, another, must=must and another is recipe))
         yield tried[-1]
-        another = longer_or_shorter(tried)
+        another = to_try(tried, evaluator.context.dataset.examples)
 
 
 def _apart(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from fewtune.augment.phrases import PhraseExchange
 from fewtune.backbones.language.sharded import gathered, let_go
 from fewtune.data.base import Example
 from fewtune.data.general import to_write
@@ -47,6 +48,8 @@ DEFAULT_WIDTH = 320
 ROWS_TO_SPARE = 200
 """From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
 and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
+MOST_VARIANTS = 24
+"""Rows made of one at most, of which each pass takes one."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ class NextTokenMethod(WritingMethod, TunedMethod):
     """Overrides the backbone's own dropout when given."""
     neftune: float = 0.0
     """Strength of the noise on word embeddings in training (Jain and others 2023, who take 5 to 15); 0 is none."""
+    exchange: float = 0.0
+    """Share of the passes in which a row's copied phrases are exchanged for others (`augment/phrases.py`); 0 is none.
+    The study tries it where there is something to exchange."""
     all_turns: bool = True
     """Whether earlier answers of a conversation are learned too; scores are of the last one alone."""
     spare: float = 0.1
@@ -79,11 +85,14 @@ class NextTokenMethod(WritingMethod, TunedMethod):
             raise UsageError(f"{self.name}: rate, epochs and batch size are more than 0.")
         if not 0 <= self.spare < 1 or self.neftune < 0:
             raise UsageError(f"{self.name}: the share to spare is below 1, and neither it nor the noise below 0.")
+        if not 0 <= self.exchange <= 1:
+            raise UsageError(f"{self.name}: the share of passes with exchanged phrases is from 0 to 1.")
 
     @property
     def called(self) -> str:
-        """With its epochs: the study tries several."""
-        return f"{self.title}, {self.epochs:g} epoch{'' if self.epochs == 1 else 's'}"
+        """With its epochs, and whether phrases are exchanged: the study tries several."""
+        exchanged = ", phrases exchanged" if self.exchange else ""
+        return f"{self.title}, {self.epochs:g} epoch{'' if self.epochs == 1 else 's'}{exchanged}"
 
     def suited(self, language_model: LanguageModel) -> NextTokenMethod:
         """With the rate of a model so wide; one narrower than the starter gets the starter's."""
@@ -195,10 +204,24 @@ class NextTokenTunable(MovingTunable):
         self.turns: Turns = "all" if method.all_turns else "last"
         replayed = () if material.mix is None else material.mix.replay
         kind = self.language_model.kind
+        self.variants = self._variants()
+        made = [example for variants in self.variants.values() for example in variants]
         self.rows = [
             self.language_model.encode_all([example], self.template, turns=self.turns, overlong="cut")
-            for example in [*material.examples, *(to_write(example, kind) for example in replayed)]
+            for example in [*material.examples, *(to_write(example, kind) for example in replayed), *made]
         ]
+
+    def _variants(self) -> dict[int, list[Example]]:
+        """By row, those made of it by exchanging phrases: one a pass, so that none is learnt by heart."""
+        examples = self.material.examples
+        if not self.method.exchange:
+            return {}
+        exchange = PhraseExchange.fit(examples)
+        count = min(MOST_VARIANTS, int(np.ceil(self.method.epochs)))
+        made = {
+            row: exchange.augment([example], count, self.material.seed + row) for row, example in enumerate(examples)
+        }
+        return {row: variants for row, variants in made.items() if variants}
 
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Shuffled passes over the rows, cut into batches, until the step count is reached."""
@@ -206,7 +229,26 @@ class NextTokenTunable(MovingTunable):
         mix = self.material.mix
         passes = shuffled(count, rng) if mix is None else mix.passes(count, rng)
         steps = self.method.total_steps(self.material)
-        return in_batches(passes, size=size, count=count, steps=steps)
+        return in_batches(self._exchanged(passes, rng), size=size, count=count, steps=steps)
+
+    def _exchanged(self, passes: Iterator[IntArray], rng: np.random.Generator) -> Iterator[IntArray]:
+        """The passes, in each of which rows with variants are, more or less often, one of those."""
+        sizes = {row: len(made) for row, made in self.variants.items()}
+        first_made = len(self.rows) - sum(sizes.values())
+        starts = first_made + np.cumsum([0, *sizes.values()])
+        first = {row: int(start) for row, start in zip(sizes, starts, strict=False)}
+        for rows in passes:
+            if not sizes:
+                yield rows
+                continue
+            draws = rng.random((len(rows), 2))
+            yield np.array(
+                [
+                    first[row] + int(which * sizes[row]) if row in sizes and whether < self.method.exchange else row
+                    for row, (whether, which) in zip(rows.tolist(), draws.tolist(), strict=True)
+                ],
+                dtype=np.int64,
+            )
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Mean over the tokens of the batch that count."""

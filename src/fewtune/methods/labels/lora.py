@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from fewtune.data.base import Task
+from fewtune.errors import UsageError
 from fewtune.methods.base import Fitted, Material, Tunable, Watched
 from fewtune.methods.generation.lora import LoRAWriter
 from fewtune.methods.generation.moving import Moving
@@ -38,6 +39,11 @@ class LabelLoRA(LabelMethod, LoRAWriter):
     rate: float = 2e-3
     least_steps: int = 60
     """Fewest steps: with fewer, a small model learns which words are labels and not yet when."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exchange:
+            raise UsageError("label_lora: a label is no phrase that could be exchanged; exchange is for texts.")
 
     def stack_key(self) -> Hashable:
         """None: runs go one by one."""
