@@ -76,6 +76,27 @@ def test_words_of_the_task_are_left_alone():
     assert COMMON < 1 / 3
 
 
+def test_what_follows_an_everyday_word_is_no_type():
+    """`in` is followed by what the answer says again; `the` by that once in three."""
+    towns = ("Rome", "Oslo", "Bonn", "Lyon", "Bath")
+    texts = [Example(f"ask a caller in {town} about the price", completion=f"{town}: how much") for town in towns]
+    exchange = PhraseExchange.fit(texts)
+    assert set(exchange.pools) == {"in "}
+    talk = [
+        Example(f"the bus and the train of the {day} were late, says the {who}", completion=f"late on {day}")
+        for day, who in (("Monday", "clerk"), ("Tuesday", "nurse"), ("Friday", "baker"), ("Sunday", "driver"))
+    ]
+    assert PhraseExchange.fit(talk).pools == {}
+
+
+def test_the_name_of_a_field_is_no_value():
+    texts = [
+        Example(f"{one}: {two}; {three}=yes", completion=f"{one} is {two}, {three} is yes")
+        for one, two, three in (("a1", "b1", "c1"), ("a2", "b2", "c2"), ("a3", "b3", "c3"), ("a4", "b4", "c4"))
+    ]
+    assert PhraseExchange.fit(texts).values == {"b1", "b2", "b3", "b4"}
+
+
 def test_too_few_of_a_type_are_not_exchanged(rows):
     few = PhraseExchange.fit(rows[: FEWEST - 1])
     assert few.pools == {}

@@ -26,6 +26,8 @@ COMMON = 0.25
 """A phrase in more than this share of the prompts is a word of the task and no value in it."""
 COPIED = 0.8
 """Of the completions a phrase stands in, the share whose prompts have it too, below which it is not copied."""
+TAKEN_UP = 0.5
+"""Share of the places of a type (`name=`, `the`) whose phrase the completion says again, below which it is no type."""
 RECOMBINED = 0.25
 """Share of the new phrases that are put together from words of several."""
 LONGEST = 12
@@ -35,6 +37,8 @@ TRIES = 8
 _WORD = re.compile(r"\w+")
 _JOINED = re.compile(r"[ '’&./,-]{1,3}")
 _BEFORE = re.compile(r"[\w-]*[\W_]*$")
+_IS_FIELD = re.compile(r"\s*[=:(\[{]")
+"""What follows the name of a field, which is no value."""
 _QUOTES = str.maketrans("", "", "'\"`“”‘’")
 
 
@@ -57,12 +61,15 @@ class PhraseExchange(Strategy):
         rows = [example for example in examples if example.completion]
         found = [(example, _shared(example.text, example.completion or "")) for example in rows]
         values = _values({phrase for _, phrases in found for phrase in phrases}, rows)
-        pools: dict[str, set[str]] = {}
+        said: dict[str, list[str]] = {}
         for example, phrases in found:
             for phrase in phrases:
-                if phrase in values:
-                    pools.setdefault(_type(example.text, phrase), set()).add(phrase)
-        return cls({kind: tuple(sorted(pool)) for kind, pool in pools.items() if len(pool) >= FEWEST}, values)
+                if phrase in values and (kind := _type(example.text, phrase)):
+                    said.setdefault(kind, []).append(phrase)
+        pools = {kind: tuple(sorted(set(phrases))) for kind, phrases in said.items() if len(set(phrases)) >= FEWEST}
+        places = _places(pools, rows)
+        kept = {kind: pool for kind, pool in pools.items() if len(said[kind]) >= TAKEN_UP * places[kind]}
+        return cls(kept, values)
 
     def changes(self, example: Example) -> bool:
         """Whether a phrase of it is of a type that other rows have too."""
@@ -118,7 +125,7 @@ def _shared(prompt: str, completion: str) -> tuple[str, ...]:
             if not joined or not _in(prompt[words[first][0] : words[last][1]], completion):
                 break
             last += 1
-        if last > first:
+        if last > first and not _IS_FIELD.match(prompt, words[last - 1][1]):
             found.append(prompt[words[first][0] : words[last - 1][1]])
         first = max(last, first + 1)
     return tuple(dict.fromkeys(found))
@@ -152,6 +159,13 @@ class _Index:
         return {place for place in rarest if _in(phrase, self.texts[place])}
 
 
+def _places(kinds: Iterable[str], rows: Sequence[Example]) -> dict[str, int]:
+    """How often each type stands in the prompts."""
+    prompts = [row.text.translate(_QUOTES) for row in rows]
+    patterns = {kind: re.compile(rf"(?<![\w-]){re.escape(kind)}") for kind in kinds}
+    return {kind: sum(len(wanted.findall(prompt)) for prompt in prompts) for kind, wanted in patterns.items()}
+
+
 def _drawn(phrase: str, pool: Sequence[str], rng: np.random.Generator) -> str:
     """Another phrase of a type."""
     if phrase.isdigit() and rng.random() < 0.5:
@@ -164,7 +178,7 @@ def _drawn(phrase: str, pool: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _type(prompt: str, phrase: str) -> str:
-    """The word before a phrase and what is between; quotation marks do not make another type."""
+    """The word before a phrase and what is between, quotation marks aside; empty where nothing stands before it."""
     before = re.search(_whole(phrase), prompt)
     assert before is not None
     found = _BEFORE.search(prompt, max(0, before.start() - 80), before.start())
