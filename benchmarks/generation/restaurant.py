@@ -2,9 +2,10 @@
 
 For each draw of training rows:
 - the starter asked without examples and with them, scored on test rows;
-- LoRA's ladder of epochs as `fewtune fit --methods lora` climbs it: each length judged by cross-validated loss, one
-  chosen. No test row is in it;
-- in hindsight: every length the ladder tried, and one more beyond, trained on all rows and scored on the test rows.
+- LoRA's ladder as `fewtune fit --methods lora` climbs it: lengths, with copied phrases exchanged in training and
+  without, each judged by cross-validated loss, one chosen. No test row is in it;
+- in hindsight: every setting the ladder tried, and one length more beyond, trained on all rows and scored on the test
+  rows.
 
 Bars: the chosen length's BLEU at least 25 points above the better prompt's; its slot error under half of few-shot's;
 its BLEU within 0.5 of the best length's in hindsight.
@@ -59,9 +60,9 @@ def lengths(rows: list[dict[str, str]], draw: int, folder: Path) -> dict[str, An
     tried = [rung for rung in climbed.rungs if rung.recipe.method.name == "lora"]
     winner: Any = climbed.rungs[climbed.winner].recipe.method
     return {
-        "bits_per_byte": {f"{rung.recipe.method.epochs:g}": round(-rung.score, 5) for rung in tried if rung.score},
+        "bits_per_byte": {setting(rung.recipe.method): round(-rung.score, 5) for rung in tried if rung.score},
         "winner": winner.name,
-        "chosen": getattr(winner, "epochs", None),
+        "chosen": setting(winner) if winner.name == "lora" else None,
         "prompts": {
             rung.recipe.method.name: round(-rung.score, 5)
             for rung in climbed.rungs
@@ -70,11 +71,31 @@ def lengths(rows: list[dict[str, str]], draw: int, folder: Path) -> dict[str, An
     }
 
 
+def setting(method: Any) -> str:
+    """A setting of LoRA as a cell is called by it: epochs, and whether phrases are exchanged."""
+    return f"{method.epochs:g}{' exchanged' if method.exchange else ''}"
+
+
+def method_of(setting: str) -> Any:
+    """The method of such a name."""
+    from fewtune.methods.generation.lora import LoRAWriter
+    from fewtune.study.epochs import EXCHANGED
+
+    epochs, *exchanged = setting.split()
+    return LoRAWriter(epochs=float(epochs), exchange=EXCHANGED if exchanged else 0.0, spare=0.0)
+
+
+def one_more(tried: list[str], chosen: str | None) -> str:
+    """Twice the longest length tried of the kind that was chosen."""
+    kind = " exchanged" if chosen is not None and chosen.endswith("exchanged") else ""
+    longest = max(float(one.split()[0]) for one in tried if one.endswith("exchanged") == bool(kind))
+    return f"{2 * longest:g}{kind}"
+
+
 def draw_of(cells: Cells, options: argparse.Namespace, draw: int) -> None:
     """All cells of a draw that are not there yet."""
     from fewtune.backbones.language.load import load_language_model
     from fewtune.methods.generation.few_shot import FewShotPrompt
-    from fewtune.methods.generation.lora import LoRAWriter
     from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 
     folder = options.data / SET
@@ -100,9 +121,9 @@ def draw_of(cells: Cells, options: argparse.Namespace, draw: int) -> None:
         cells.keep(f"{draw} lengths", begun | found | {name: round(value, 2) for name, value in spent.items()})
     found = cells[f"{draw} lengths"]
     say(f"{draw} lengths: {found['bits_per_byte']}, chosen {found['chosen']}")
-    tried = sorted(map(float, found["bits_per_byte"]))
-    for epochs in (*tried, 2 * tried[-1]):
-        scored(f"{draw} lora {epochs:g}", LoRAWriter(epochs=epochs, spare=0.0))
+    tried = list(found["bits_per_byte"])
+    for one in (*tried, one_more(tried, found["chosen"])):
+        scored(f"{draw} lora {one}", method_of(one))
 
 
 def verdict(cells: Cells, draws: list[int]) -> dict[str, Any]:
@@ -110,15 +131,15 @@ def verdict(cells: Cells, draws: list[int]) -> dict[str, Any]:
     lines: list[dict[str, Any]] = []
     for draw in draws:
         of = {key.split(" ", 1)[1]: cell for key, cell in cells.plain["cells"].items() if key.startswith(f"{draw} ")}
-        tuned = {float(key.removeprefix("lora ")): cell for key, cell in of.items() if key.startswith("lora ")}
+        tuned = {key.removeprefix("lora "): cell for key, cell in of.items() if key.startswith("lora ")}
         found = of.get("lengths", {})
         # Where a prompt was found to be as good, it is what is held against the bars: a loss like any other.
         winner = tuned.get(found.get("chosen")) or of.get(found.get("winner"))
         if winner is None or not tuned:
             continue
-        bleu = {epochs: cell["bleu"]["mean"] for epochs, cell in tuned.items()}
+        bleu = {one: cell["bleu"]["mean"] for one, cell in tuned.items()}
         prompts = [of[name]["bleu"]["mean"] for name in ("zero_shot", "few_shot")]
-        best = max(bleu, key=lambda epochs: bleu[epochs])
+        best = max(bleu, key=lambda one: bleu[one])
         lines.append(
             {
                 "draw": draw,
@@ -128,14 +149,15 @@ def verdict(cells: Cells, draws: list[int]) -> dict[str, Any]:
                 "gain": winner["bleu"]["mean"] - max(prompts),
                 "slot_error_few_shot": of["few_shot"]["slot_error"]["mean"],
                 "slot_error_tuned": winner["slot_error"]["mean"],
-                "epochs_chosen": found.get("chosen") or 0.0,
-                "epochs_best": best,
+                "chosen": found.get("chosen") or found.get("winner"),
+                "best": best,
                 "bleu_below_best": bleu[best] - winner["bleu"]["mean"],
             }
         )
     if not lines:
         return {"draws": []}
-    mean = {name: float(np.mean([line[name] for line in lines])) for name in lines[0] if name != "draw"}
+    numbers = [name for name in lines[0] if name not in ("draw", "chosen", "best")]
+    mean = {name: float(np.mean([line[name] for line in lines])) for name in numbers}
     held = {
         "gain": mean["gain"] >= BLEU_OVER_PROMPTS,
         "slot_error": mean["slot_error_tuned"] < mean["slot_error_few_shot"] / 2,

@@ -133,11 +133,11 @@ def test_the_bars_are_counted_by_draw_and_on_the_mean(bench, tmp_path):
     for key, cell in {
         "0 zero_shot": scored(2.0, 0.9),
         "0 few_shot": scored(10.0, 0.6),
-        "0 lengths": {"chosen": 12.0, "winner": "lora"},
+        "0 lengths": {"chosen": "12 exchanged", "winner": "lora"},
         "0 lora 6": scored(30.0, 0.4),
-        "0 lora 12": scored(40.0, 0.2),
-        "0 lora 24": scored(40.3, 0.2),
-        "1 lengths": {"chosen": 12.0, "winner": "lora"},
+        "0 lora 12 exchanged": scored(40.0, 0.2),
+        "0 lora 24 exchanged": scored(40.3, 0.2),
+        "1 lengths": {"chosen": "12", "winner": "lora"},
         "2 zero_shot": scored(2.0, 0.9),
         "2 few_shot": scored(3.0, 0.9),
         "2 lengths": {"chosen": None, "winner": "zero_shot"},
@@ -152,6 +152,15 @@ def test_the_bars_are_counted_by_draw_and_on_the_mean(bench, tmp_path):
     assert found["mean"]["gain"] == pytest.approx(30)
     assert found["mean"]["bleu_below_best"] == pytest.approx(0.3)
     assert found["held"] == {"gain": True, "slot_error": True, "epochs": True}
+
+
+def test_settings_of_the_ladder_are_trained_again_by_their_names(bench):
+    restaurant = bench("restaurant")
+    for one in ("6", "12 exchanged"):
+        assert restaurant.setting(restaurant.method_of(one)) == one
+    assert restaurant.one_more(["6", "6 exchanged", "12 exchanged"], "12 exchanged") == "24 exchanged"
+    assert restaurant.one_more(["6", "6 exchanged", "12", "3"], "6") == "24"
+    assert restaurant.one_more(["6", "12"], None) == "24"
 
 
 def test_a_rate_is_looked_for_on_either_side_until_it_gets_worse(bench, monkeypatch):
