@@ -1,5 +1,6 @@
 """Phrases exchanged in training: which rows are met in which pass, and that names nobody has met are copied better."""
 
+import re
 from dataclasses import replace
 from itertools import islice
 
@@ -45,9 +46,8 @@ def run_of(model, exchange, rows=(*ROWS, GREETING), epochs=4.0, **others):
 
 def parents(run):
     """By number of a row as trained on, the row it is or was made from."""
-    own, made = len(run.material.examples), [row for row, variants in run.variants.items() for _ in variants]
-    first = len(run.rows) - len(made)
-    return dict(enumerate(range(own))) | {first + n: row for n, row in enumerate(made)}
+    made = {number: row for row, numbers in run.variants.items() for number in numbers}
+    return dict(enumerate(range(len(run.material.examples)))) | made
 
 
 def test_each_pass_meets_each_row_or_one_made_of_it(model):
@@ -60,6 +60,12 @@ def test_each_pass_meets_each_row_or_one_made_of_it(model):
     own = np.concatenate(batches) <= len(ROWS)
     assert 0.3 < 1 - own.mean() < 0.6
     assert len(ROWS) not in run.variants, "nothing in the greeting could be exchanged"
+
+
+def test_the_result_says_what_was_exchanged(model):
+    assert run_of(model, 0.9).finish().notes == ("phrases exchanged after 'name=', 'quarter='",)
+    assert run_of(model, 0.0).finish().notes == ()
+    assert run_of(model, 0.9, rows=(GREETING,)).finish().notes == ("no phrases found that could be exchanged",)
 
 
 @pytest.mark.parametrize(("exchange", "made"), [(0.0, 0), (1.0, 4 * len(ROWS))])
@@ -82,19 +88,25 @@ def test_rows_made_are_told_from_rows_replayed(model):
         assert any(row in known for row in met)
 
 
+def texts(run):
+    return [run.language_model.tokenizer.decode(row.ids) for made in run.rows for row in made]
+
+
 def test_the_same_seed_makes_the_same_rows(model):
     one, same = run_of(model, 1.0), run_of(model, 1.0)
     other = run_of(model, 1.0, seed=9)
-    assert one.variants == same.variants
-    assert one.variants != other.variants
+    assert texts(one) == texts(same)
+    assert texts(one) != texts(other)
 
 
 def test_what_is_trained_on_is_what_was_made(model):
+    """A row's prompt and answer name the same new place; its tokens that count are the answer's."""
     run = run_of(model, 1.0)
-    made = [variant for variants in run.variants.values() for variant in variants]
-    alone = run.language_model.encode_all([made[3]], run.template, turns=run.turns, overlong="cut")
-    first = len(run.rows) - len(made)
-    assert [list(row.ids) for row in run.rows[first + 3]] == [list(row.ids) for row in alone]
+    for number in run.variants[0]:
+        (row,) = run.rows[number]
+        name, quarter = re.search(r"name='(.*)';quarter=(.*)\)", texts(run)[number]).groups()
+        answer = run.language_model.tokenizer.decode(row.ids[-row.counted_tokens :])
+        assert f"{name} is in the {quarter.split(')')[0]} quarter" in answer
 
 
 def test_names_of_other_words_cost_less_where_names_were_exchanged():

@@ -49,6 +49,7 @@ ROWS_TO_SPARE = 200
 """From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
 and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
 MOST_VARIANTS = 24
+"""Rows made of one at most, for as many passes."""
 """Rows made of one at most, of which each pass takes one."""
 
 
@@ -204,23 +205,28 @@ class NextTokenTunable(MovingTunable):
         self.turns: Turns = "all" if method.all_turns else "last"
         replayed = () if material.mix is None else material.mix.replay
         kind = self.language_model.kind
-        self.variants = self._variants()
-        made = [example for variants in self.variants.values() for example in variants]
+        learnt = [*material.examples, *(to_write(example, kind) for example in replayed)]
+        self.notes: tuple[str, ...] = ()
+        self.variants: dict[int, range] = {}
+        """By row, the numbers of those made of it."""
+        for row, made in self._made().items():
+            self.variants[row] = range(len(learnt), len(learnt) + len(made))
+            learnt += made
         self.rows = [
             self.language_model.encode_all([example], self.template, turns=self.turns, overlong="cut")
-            for example in [*material.examples, *(to_write(example, kind) for example in replayed), *made]
+            for example in learnt
         ]
 
-    def _variants(self) -> dict[int, list[Example]]:
-        """By row, those made of it by exchanging phrases: one a pass, so that none is learnt by heart."""
-        examples = self.material.examples
+    def _made(self) -> dict[int, list[Example]]:
+        """By row, others made of it by exchanging phrases: as many as there are passes, so none is learnt by heart."""
         if not self.method.exchange:
             return {}
+        examples, seed = self.material.examples, self.material.seed
         exchange = PhraseExchange.fit(examples)
-        count = min(MOST_VARIANTS, int(np.ceil(self.method.epochs)))
-        made = {
-            row: exchange.augment([example], count, self.material.seed + row) for row, example in enumerate(examples)
-        }
+        passes = min(MOST_VARIANTS, int(np.ceil(self.method.epochs)))
+        made = {row: exchange.augment([example], passes, seed + row) for row, example in enumerate(examples)}
+        types = ", ".join(repr(kind) for kind in sorted(exchange.pools)[:6])
+        self.notes = (f"phrases exchanged after {types}" if types else "no phrases found that could be exchanged",)
         return {row: variants for row, variants in made.items() if variants}
 
     def batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
@@ -232,23 +238,18 @@ class NextTokenTunable(MovingTunable):
         return in_batches(self._exchanged(passes, rng), size=size, count=count, steps=steps)
 
     def _exchanged(self, passes: Iterator[IntArray], rng: np.random.Generator) -> Iterator[IntArray]:
-        """The passes, in each of which rows with variants are, more or less often, one of those."""
-        sizes = {row: len(made) for row, made in self.variants.items()}
-        first_made = len(self.rows) - sum(sizes.values())
-        starts = first_made + np.cumsum([0, *sizes.values()])
-        first = {row: int(start) for row, start in zip(sizes, starts, strict=False)}
+        """The passes, with a row's place now and then taken by one made of it."""
+        if not self.variants:
+            yield from passes
+            return
         for rows in passes:
-            if not sizes:
-                yield rows
-                continue
-            draws = rng.random((len(rows), 2))
-            yield np.array(
-                [
-                    first[row] + int(which * sizes[row]) if row in sizes and whether < self.method.exchange else row
-                    for row, (whether, which) in zip(rows.tolist(), draws.tolist(), strict=True)
-                ],
-                dtype=np.int64,
-            )
+            draws = zip(rows.tolist(), *rng.random((2, len(rows))).tolist(), strict=True)
+            yield np.array([self._met(*draw) for draw in draws], dtype=np.int64)
+
+    def _met(self, row: int, whether: float, which: float) -> int:
+        """The number of the row or of one made of it, by two draws from 0 to 1."""
+        variants = self.variants.get(row)
+        return variants[int(which * len(variants))] if variants and whether < self.method.exchange else row
 
     def loss(self, indices: IntArray) -> torch.Tensor:
         """Mean over the tokens of the batch that count."""
@@ -299,7 +300,7 @@ class NextTokenTunable(MovingTunable):
         """The model as it stands."""
         self.model.train(False)
         fitted = TunedWriter(self.method, self.model, self.language_model, self.material)
-        fitted.notes = self._mixed()
+        fitted.notes = (*self._mixed(), *self.notes)
         return fitted
 
     def _mixed(self) -> tuple[str, ...]:
