@@ -25,18 +25,18 @@ def log2_probs(model: Any, tokens: Sequence[int], stride: int = STRIDE) -> npt.N
     scored: list[npt.NDArray[np.float64]] = []
     starts = list(range(0, max(1, len(tokens) - 1 - (CONTEXT - stride)), stride))
     full = [start for start in starts if start + CONTEXT + 1 <= len(tokens)]
-    groups = [full[i : i + AT_ONCE] for i in range(0, len(full), AT_ONCE)] + [[s] for s in starts[len(full) :]]
-    for group in groups:
+    later = [full[i : i + AT_ONCE] for i in range(1, len(full), AT_ONCE)]
+    for group in [full[:1] or starts[:1], *later, *([start] for start in starts[max(1, len(full)) :])]:
         windows = torch.tensor([tokens[start : start + CONTEXT + 1] for start in group], device=model.device)
-        for start, row in zip(group, _window_log2(model, windows), strict=True):
-            scored.append(row if start == 0 else row[CONTEXT - stride :])
+        scored.extend(_window_log2(model, windows, seen=CONTEXT - stride if group[0] else 0))
     return np.concatenate(scored)
 
 
-def _window_log2(model: Any, windows: torch.Tensor) -> npt.NDArray[np.float64]:
+def _window_log2(model: Any, windows: torch.Tensor, seen: int) -> npt.NDArray[np.float64]:
+    """Of each window's tokens behind its first `seen`, which are context: they cost no logits."""
     hidden = model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state
     rows = []
-    for hidden_WH, targets in zip(hidden, windows[:, 1:], strict=True):
+    for hidden_WH, targets in zip(hidden[:, seen:], windows[:, 1 + seen :], strict=True):
         logits_WV = model.lm_head(hidden_WH).float()
         picked = logits_WV.gather(1, targets[:, None])[:, 0] - logits_WV.logsumexp(dim=1)
         rows.append(picked.double().cpu().numpy() / math.log(2))
