@@ -130,6 +130,11 @@ def test_lora_learns_the_tokens_of_the_label_and_no_others(tiny_writer):
         assert counted == [token for token, counts in zip(wanted.ids, wanted.counted, strict=True) if counts]
 
 
+def test_labels_are_never_exchanged(tiny_writer):
+    with pytest.raises(UsageError, match="label_lora.exchange"):
+        LabelLoRA(exchange=0.5).build(material(tiny_writer))
+
+
 def test_the_watched_loss_is_that_of_the_labels(tiny_writer):
     tunable = LabelLoRA().build(material(tiny_writer))
     tunable.train(False)

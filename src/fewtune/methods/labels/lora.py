@@ -40,11 +40,6 @@ class LabelLoRA(LabelMethod, LoRAWriter):
     least_steps: int = 60
     """Fewest steps: with fewer, a small model learns which words are labels and not yet when."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.exchange:
-            raise UsageError("label_lora: a label is no phrase that could be exchanged; exchange is for texts.")
-
     def stack_key(self) -> Hashable:
         """None: runs go one by one."""
         return None
@@ -58,7 +53,9 @@ class LabelLoRA(LabelMethod, LoRAWriter):
         return super().validation_share(spelled_out(material))
 
     def build(self, material: Material) -> Tunable:
-        """The model with what moves, and the rows as tokens."""
+        """The model with what moves, and the rows as tokens. Raises UsageError where phrases are to be exchanged."""
+        if self.exchange:
+            raise UsageError("label_lora: a label is no phrase to be exchanged; leave label_lora.exchange at 0.")
         return LabelTunable(self, spelled_out(material))
 
     @classmethod
