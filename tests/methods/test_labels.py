@@ -131,7 +131,7 @@ def test_lora_learns_the_tokens_of_the_label_and_no_others(tiny_writer):
 
 
 def test_labels_are_never_exchanged(tiny_writer):
-    with pytest.raises(UsageError, match="label_lora.exchange"):
+    with pytest.raises(UsageError, match=r"label_lora\.exchange"):
         LabelLoRA(exchange=0.5).build(material(tiny_writer))
 
 
