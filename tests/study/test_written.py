@@ -91,10 +91,12 @@ def test_a_finished_run_is_read_again_and_not_done_again(context, splits, model,
 
 
 def test_odd_texts_survive_the_store(tmp_path):
-    written = Written(np.ones(3), np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64), ("", "a\x00b\n", "ü 😀\x00"))
+    texts, tempered = ("", "a\x00b\n", "ü 😀\x00"), np.arange(9.0).reshape(3, 3)
+    written = Written(np.ones(3), np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64), texts, tempered)
     RunStore(tmp_path).put("key", Outcome(np.zeros((3, 0)), 1.0, written=written), {})
     found = RunStore(tmp_path).get("key")
     assert found.written.texts == written.texts
+    np.testing.assert_array_equal(found.written.tempered, tempered)
 
 
 def test_texts_are_written_once_a_row(context, splits, model):
@@ -159,6 +161,34 @@ def test_the_simplest_within_one_error_wins_and_prompts_only_where_they_are_best
     assert choose_within(candidates, 60.0, candidates[0].oof.held_out[0]) == 1
     worse = [Candidate("zero_shot", out_of_fold(*noisy(9.0, 1))), *candidates[1:]]
     assert choose(worse, 60.0)[0] == 0
+
+
+def too_sure(level, tempered):
+    """Rows that cost one thing as they are and another at every other temperature."""
+    plain = out_of_fold([level] * 3, [level] * 3)
+    parts = tuple(dataclasses.replace(part, tempered=np.full((3, 3), tempered)) for part in plain.written)
+    return dataclasses.replace(plain, written=parts)
+
+
+def test_lengths_are_chosen_by_the_loss_at_the_temperature_that_suits_each():
+    prompts = Candidate("zero_shot", out_of_fold([30.0] * 3, [30.0] * 3))
+    short, longer = Candidate("lora", too_sure(10.0, 9.9)), Candidate("lora", too_sure(12.0, 8.0))
+    assert choose([prompts, short, longer], 60.0)[0] == 2
+    assert choose_within([prompts, short, longer], 60.0, prompts.oof.held_out[0]) == 1, "one split left: as it is"
+    kept_from_before = Candidate("lora", out_of_fold([12.0] * 3, [12.0] * 3))
+    assert choose([prompts, short, kept_from_before], 60.0)[0] == 1
+    recipe = Recipe(LoRAWriter(epochs=6))
+    tried = [
+        Rung(Recipe(LoRAWriter(epochs=epochs)), Judged(recipe, (), oof))
+        for epochs, oof in ((6, short.oof), (12, longer.oof))
+    ]
+    assert longer_or_shorter(tried).method.epochs == 24
+    assert (
+        longer_or_shorter(
+            [tried[0], dataclasses.replace(tried[1], judged=Judged(recipe, (), kept_from_before.oof))]
+        ).method.epochs
+        == 3
+    )
 
 
 def test_of_one_method_the_best_length_is_taken():

@@ -18,14 +18,15 @@ Legend: R candidates, J splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fewtune.methods.base import FloatArray, IntArray
+from fewtune.methods.base import FloatArray, IntArray, Written
 from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.intervals import Groups
 from fewtune.metrics.paired import paired_error
+from fewtune.metrics.tempered import tempered_scores
 
 REFERENCE = "probe"
 BASELINES = ("majority", "zero_shot", "few_shot", "label_zero_shot", "label_few_shot")
@@ -96,7 +97,8 @@ def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int,
     if first.prefers:
         return best_tuned(scores, methods, first.held_out, first.groups), []
     if first.written is not None:
-        return simplest(scores, methods, first.held_out, first.groups), []
+        parts = [c.oof.written or () for c in candidates]
+        return simplest(_fair(parts, methods, first.held_out), methods, first.held_out, first.groups), []
     return _choose(scores, methods, first.held_out, rows_per_class)
 
 
@@ -112,8 +114,22 @@ def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_o
     if first.prefers:
         return best_tuned(scores, methods, held_out, first.groups)
     if first.written is not None:
-        return simplest(scores, methods, held_out, first.groups)
+        rows = {split: np.flatnonzero(seen[split]) for split in kept}
+        parts = [[(c.oof.written or ())[split].subset(rows[split]) for split in kept] for c in candidates]
+        return simplest(_fair(parts, methods, held_out), methods, held_out, first.groups)
     return _choose(scores, methods, held_out, rows_per_class)[0]
+
+
+def _fair(
+    written: Sequence[Sequence[Written]], methods: Sequence[str], held_out: Sequence[IntArray]
+) -> list[list[FloatArray]]:
+    """Scores of candidates that write, the tuned ones at the temperature that suits each; all as they are where that
+    was not looked at of every one, as in results kept from before.
+    """
+    tuned = [part for parts, method in zip(written, methods, strict=True) if method not in BASELINES for part in parts]
+    if any(part.tempered is None for part in tuned):
+        written = [[replace(part, tempered=None) for part in parts] for parts in written]
+    return [tempered_scores(parts, held_out) for parts in written]
 
 
 def simplest(

@@ -4,8 +4,10 @@ Before that, where rows have phrases to exchange (`augment/phrases.py`), the met
 exchanged, and lengths are then sought for the better of the two.
 
 Each length is a candidate like any other, judged on the same resamples with a schedule of its own: a rate that falls
-to zero over six epochs is no shorter cut of one that falls over twelve. What is chosen is chosen again inside each
-split (`study/ladder.py`), so that the choice of epochs flatters no score.
+to zero over six epochs is no shorter cut of one that falls over twelve. What is compared is the loss at the
+temperature that suits each (`metrics/tempered.py`): by the plain loss the shortest wins, being the least sure of
+itself. What is chosen is chosen again inside each split (`study/ladder.py`), so that the choice of epochs flatters no
+score.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def to_try(tried: Sequence[Rung], examples: Sequence[Example]) -> Recipe | None:
     if len(tried) == 1 and tried[0].score is not None and _can_exchange(first, examples):
         return replace(first, method=replace(first.method, exchange=EXCHANGED))  # type: ignore[call-arg]
     if len(tried) > 1 and not _exchanges(tried[0]) and _exchanges(tried[1]):
-        better = tried[1] if _score(tried[1]) > _score(tried[0]) else tried[0]
+        plain, exchanged = compared(tried[:2])
+        better = tried[1] if exchanged is not None and (plain is None or exchanged > plain) else tried[0]
         tried = [better, *(rung for rung in tried[2:] if _exchanges(rung) == _exchanges(better))]
     return longer_or_shorter(tried)
 
@@ -54,8 +57,11 @@ def _exchanges(rung: Rung) -> bool:
     return bool(getattr(rung.recipe.method, "exchange", 0))
 
 
-def _score(rung: Rung) -> float:
-    return -float("inf") if rung.score is None else rung.score
+def compared(tried: Sequence[Rung]) -> list[float | None]:
+    """Each at the temperature that suits it, where that was looked at of all that were judged."""
+    if any(rung.tempered is None and rung.score is not None for rung in tried):
+        return [rung.score for rung in tried]
+    return [rung.tempered for rung in tried]
 
 
 def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
@@ -63,7 +69,7 @@ def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
     first = tried[0].recipe
     if first.method.task == "classification" or not hasattr(first.method, "epochs"):
         return None
-    scores = {_epochs(rung.recipe): rung.score for rung in tried}
+    scores = {_epochs(rung.recipe): score for rung, score in zip(tried, compared(tried), strict=True)}
     if any(score is None for score in scores.values()):
         return None
     known = {epochs: score for epochs, score in scores.items() if score is not None}

@@ -14,6 +14,7 @@ import numpy as np
 from fewtune.data.splits import Split
 from fewtune.methods.base import IntArray
 from fewtune.metrics.base import OutOfFold
+from fewtune.study.epochs import compared
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.ladder import ALWAYS_WRITING, Climb, lengths, reserve
 from fewtune.study.progress import Progress
@@ -93,7 +94,8 @@ def _with_alone(part: Apart, evaluator: Evaluator, climbed: Climb) -> Apart:
     same = [one.recipe for one in climbed.rungs if one.recipe.method.name == method]
     first = next(recipe for recipe in same if recipe.backbone == climbed.winning.recipe.backbone)
     tried = [rung for rung in lengths(_evaluator(evaluator, part, splits), first) if rung.score is not None]
-    best = max(tried, key=lambda rung: rung.score or -np.inf, default=None)
+    scored = zip(compared(tried), tried, strict=True)
+    best = max(scored, key=lambda pair: -np.inf if pair[0] is None else pair[0], default=(None, None))[1]
     return replace(part, reason=NO_TIME) if best is None else replace(part, alone=best.judged)
 
 

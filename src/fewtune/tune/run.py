@@ -286,7 +286,8 @@ def outcome(run: Run, fitted: Fitted, context: Context) -> Outcome:
 
 def written_by(writer: Writer, examples: Sequence[Example], *, write: bool) -> Written:
     """What completions cost a writer and, where asked, what it writes itself."""
-    costs = writer.costs(examples)
+    pairs = any(example.rejected is not None for example in examples)
+    costs = replace(writer.costs(examples), tempered=None if pairs else writer.tempered(examples))
     return replace(costs, texts=tuple(writer.write(examples))) if write else costs
 
 
