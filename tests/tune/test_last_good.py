@@ -50,8 +50,8 @@ def break_after(monkeypatch, steps):
     """Every attempt's loss is no number once so many steps were taken; the weights of each step, by attempt."""
     made, seen = PackedMoving.costs, {}
 
-    def costs(moving, rows):
-        found = made(moving, rows)
+    def costs(moving, rows, temperature=1.0):
+        found = made(moving, rows, temperature)
         if not torch.is_grad_enabled():
             return found
         states = seen.setdefault(id(moving), [])
