@@ -67,6 +67,12 @@ def result(**changes: Any) -> dict[str, Any]:
     return plain | changes
 
 
+def test_the_page_says_why_a_length_of_less_loss_was_not_chosen() -> None:
+    aside = "LoRA, 6 epochs cost less as it is <b>"
+    assert "LoRA, 6 epochs cost less as it is &lt;b&gt;" in render(result(selection={"aside": aside}))
+    assert "cost less as it is" not in render(result())
+
+
 def test_the_page_keeps_what_every_page_promises() -> None:
     source = render(result())
     page = Page(source)

@@ -16,10 +16,11 @@ from fewtune.methods.generation.lora import LoRAWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
+from fewtune.report.written import costlier_as_it_is
 from fewtune.study.choice import Candidate, choose, choose_within, simplest
 from fewtune.study.epochs import EXCHANGED, longer_or_shorter, to_try
 from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
-from fewtune.study.ladder import climb, default_rungs
+from fewtune.study.ladder import Climb, climb, default_rungs
 from fewtune.study.rung import Rung
 from fewtune.study.store import RunStore
 from fewtune.testing.tiny_writers import make_tiny_writer
@@ -189,6 +190,20 @@ def test_lengths_are_chosen_by_the_loss_at_the_temperature_that_suits_each():
         ).method.epochs
         == 3
     )
+
+
+def test_a_result_says_why_a_length_of_less_loss_was_not_chosen():
+    rungs = tuple(
+        Rung(recipe, Judged(recipe, (), oof))
+        for recipe, oof in (
+            (Recipe(LoRAWriter(epochs=6)), too_sure(10.0, 9.9)),
+            (Recipe(LoRAWriter(epochs=12)), too_sure(12.0, 8.0)),
+        )
+    )
+    told = costlier_as_it_is(Climb(rungs, (0, 1), 1, (), rungs[1].judged.oof))
+    assert told.startswith("LoRA, 6 epochs cost less as it is")
+    assert f"LoRA, 12 epochs costs {8 / 10 / np.log(2):.3f} bits per byte" in told
+    assert costlier_as_it_is(Climb(rungs, (0, 1), 0, (), rungs[0].judged.oof)) == ""
 
 
 def test_of_one_method_the_best_length_is_taken():

@@ -232,9 +232,26 @@ def _selection(climb: Climb) -> dict[str, Any]:
     title = climb.rungs[climb.winner].recipe.title
     rule = (
         "of each method the number of epochs with the least cross-validated loss, and of the methods the simplest "
-        "within one standard error of the best, by bits per byte on the same held-out rows"
+        "within one standard error of the best, by bits per byte on the same held-out rows, at the temperature that "
+        "suits each that was tuned"
     )
-    return {"rule": rule, "sentence": f"{title} was chosen: {rule}.", "beliefs": []}
+    found: dict[str, Any] = {"rule": rule, "sentence": f"{title} was chosen: {rule}.", "beliefs": []}
+    aside = costlier_as_it_is(climb)
+    return found | ({"aside": aside} if aside else {})
+
+
+def costlier_as_it_is(climb: Climb) -> str:
+    """Why another length, whose plain loss is less, was not chosen; nothing where there is none."""
+    chosen = climb.rungs[climb.winner]
+    same = [rung for rung in climb.rungs if rung.recipe.method.name == chosen.recipe.method.name and rung.tempered]
+    cheapest = max(same, key=lambda rung: rung.score or -np.inf, default=chosen)
+    if cheapest is chosen or not (chosen.tempered and cheapest.tempered and chosen.tempered > cheapest.tempered):
+        return ""
+    costs = f"costs {-chosen.tempered:.3f} bits per byte and the other {-cheapest.tempered:.3f}"
+    return (
+        f"{cheapest.recipe.title} cost less as it is, but by being less sure of itself. At the temperature that suits "
+        f"each, {chosen.recipe.title} {costs}; what is written greedily is the same at any temperature."
+    )
 
 
 def _samples(climb: Climb, dataset: Dataset) -> list[dict[str, Any]]:

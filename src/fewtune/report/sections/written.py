@@ -115,7 +115,8 @@ def ladder(result: Result) -> Section:
     ]
     chart = drawn(lambda width: charts.ladder_in_bits(marks, width)) if any(mark.score for mark in marks) else None
     heads = [title_of(name) for name in first]
-    return {"chart": chart, "heads": heads, "all": [title_of(name) for name in shown], "rungs": rows}
+    aside = part(result, "selection").get("aside")
+    return {"chart": chart, "aside": aside, "heads": heads, "all": [title_of(name) for name in shown], "rungs": rows}
 
 
 def _rung(
