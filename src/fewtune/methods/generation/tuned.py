@@ -63,7 +63,6 @@ ROWS_TO_SPARE = 200
 and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
 MOST_VARIANTS = 24
 """Rows made of one at most, for as many passes."""
-"""Rows made of one at most, of which each pass takes one."""
 
 
 @dataclass(frozen=True)
