@@ -15,8 +15,9 @@ from fewtune.methods.generation.few_shot import FewShotPrompt
 from fewtune.methods.generation.lora import LoRAWriter
 from fewtune.methods.generation.zero_shot import ZeroShotPrompt
 from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.closeness import Given, closeness
 from fewtune.recipe import Recipe
-from fewtune.report.written import costlier_as_it_is
+from fewtune.report.written import cheaper_but_worse
 from fewtune.study.choice import Candidate, choose, choose_within, simplest
 from fewtune.study.epochs import EXCHANGED, longer_or_shorter, to_try
 from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
@@ -92,12 +93,10 @@ def test_a_finished_run_is_read_again_and_not_done_again(context, splits, model,
 
 
 def test_odd_texts_survive_the_store(tmp_path):
-    texts, tempered = ("", "a\x00b\n", "ü 😀\x00"), np.arange(9.0).reshape(3, 3)
-    written = Written(np.ones(3), np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64), texts, tempered)
+    written = Written(np.ones(3), np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64), ("", "a\x00b\n", "ü 😀\x00"))
     RunStore(tmp_path).put("key", Outcome(np.zeros((3, 0)), 1.0, written=written), {})
     found = RunStore(tmp_path).get("key")
     assert found.written.texts == written.texts
-    np.testing.assert_array_equal(found.written.tempered, tempered)
 
 
 def test_texts_are_written_once_a_row(context, splits, model):
@@ -140,6 +139,13 @@ def out_of_fold(*costs, size=10):
     return OutOfFold(np.zeros(len(rows), dtype=np.int64), held_out, probs, None, tuple(written(c, size) for c in costs))
 
 
+def test_two_splits_write_at_least_and_no_more_rows_than_say_something(context, splits, monkeypatch):
+    monkeypatch.setattr("fewtune.study.evaluator.MOST_WRITTEN", 1)
+    evaluator = Evaluator(context, splits)
+    recipe = Recipe(QUICK)
+    assert [evaluator.run(recipe, number).write for number in range(len(splits))] == [True, True, *[False] * 4]
+
+
 def test_row_scores_are_minus_bits_per_byte():
     costs = [[1.0, 2.0], [3.0, 6.0]]
     oof = out_of_fold(*costs)
@@ -164,46 +170,88 @@ def test_the_simplest_within_one_error_wins_and_prompts_only_where_they_are_best
     assert choose(worse, 60.0)[0] == 0
 
 
-def too_sure(level, tempered):
-    """Rows that cost one thing as they are and another at every other temperature."""
-    plain = out_of_fold([level] * 3, [level] * 3)
-    parts = tuple(dataclasses.replace(part, tempered=np.full((3, 3), tempered)) for part in plain.written)
+def sure(level, close, rows=3):
+    """Two splits of rows that cost one thing, with texts that come so close to what was given."""
+    plain = out_of_fold([level] * rows, [level] * rows)
+    parts = tuple(dataclasses.replace(part, closeness=np.full(rows, close)) for part in plain.written)
     return dataclasses.replace(plain, written=parts)
 
 
-def test_lengths_are_chosen_by_the_loss_at_the_temperature_that_suits_each():
-    prompts = Candidate("zero_shot", out_of_fold([30.0] * 3, [30.0] * 3))
-    short, longer = Candidate("lora", too_sure(10.0, 9.9)), Candidate("lora", too_sure(12.0, 8.0))
+def judged(epochs, oof):
+    recipe = Recipe(LoRAWriter(epochs=epochs))
+    return Rung(recipe, Judged(recipe, (), oof))
+
+
+def test_lengths_are_chosen_by_what_is_written_and_not_by_its_loss():
+    prompts = Candidate("zero_shot", sure(30.0, 99.0))
+    short, longer = Candidate("lora", sure(10.0, 40.0)), Candidate("lora", sure(12.0, 45.0))
     assert choose([prompts, short, longer], 60.0)[0] == 2
-    assert choose_within([prompts, short, longer], 60.0, prompts.oof.held_out[0]) == 1, "one split left: as it is"
-    kept_from_before = Candidate("lora", out_of_fold([12.0] * 3, [12.0] * 3))
-    assert choose([prompts, short, kept_from_before], 60.0)[0] == 1
-    recipe = Recipe(LoRAWriter(epochs=6))
-    tried = [
-        Rung(Recipe(LoRAWriter(epochs=epochs)), Judged(recipe, (), oof))
-        for epochs, oof in ((6, short.oof), (12, longer.oof))
-    ]
+    assert choose_within([prompts, short, longer], 60.0, prompts.oof.held_out[0]) == 2
+    tried = [judged(6, short.oof), judged(12, longer.oof)]
     assert longer_or_shorter(tried).method.epochs == 24
-    assert (
-        longer_or_shorter(
-            [tried[0], dataclasses.replace(tried[1], judged=Judged(recipe, (), kept_from_before.oof))]
-        ).method.epochs
-        == 3
-    )
+    assert longer_or_shorter([judged(6, longer.oof), judged(12, short.oof)]).method.epochs == 3
 
 
-def test_a_result_says_why_a_length_of_less_loss_was_not_chosen():
-    rungs = tuple(
-        Rung(recipe, Judged(recipe, (), oof))
-        for recipe, oof in (
-            (Recipe(LoRAWriter(epochs=6)), too_sure(10.0, 9.9)),
-            (Recipe(LoRAWriter(epochs=12)), too_sure(12.0, 8.0)),
-        )
-    )
-    told = costlier_as_it_is(Climb(rungs, (0, 1), 1, (), rungs[1].judged.oof))
-    assert told.startswith("LoRA, 6 epochs cost less as it is")
-    assert f"LoRA, 12 epochs costs {8 / 10 / np.log(2):.3f} bits per byte" in told
-    assert costlier_as_it_is(Climb(rungs, (0, 1), 0, (), rungs[0].judged.oof)) == ""
+def test_what_was_not_written_by_all_is_chosen_by_loss():
+    short, silent = Candidate("lora", sure(10.0, 40.0)), Candidate("lora", out_of_fold([12.0] * 3, [12.0] * 3))
+    assert choose([short, silent], 60.0)[0] == 0
+    assert choose([silent, short], 60.0)[0] == 1
+    assert longer_or_shorter([judged(6, short.oof), judged(12, silent.oof)]).method.epochs == 3
+
+
+def test_a_prompt_wins_by_bits_alone_and_only_over_all_that_were_tuned():
+    tuned = [Candidate("lora", sure(10.0, 40.0)), Candidate("full", sure(11.0, 45.0))]
+    assert choose([Candidate("few_shot", sure(10.5, 99.0)), *tuned], 60.0)[0] == 2
+    assert choose([Candidate("few_shot", sure(9.0, 1.0)), *tuned], 60.0)[0] == 0
+
+
+def test_the_simplest_method_within_an_error_by_what_is_written():
+    rng = np.random.default_rng(0)
+
+    def writer(level):
+        plain = out_of_fold([10.0] * 30, [10.0] * 30)
+        parts = tuple(dataclasses.replace(p, closeness=level + rng.normal(0, 9, 30)) for p in plain.written)
+        return dataclasses.replace(plain, written=parts)
+
+    assert choose([Candidate("lora", writer(40.0)), Candidate("full", writer(40.5))], 60.0)[0] == 0
+    assert choose([Candidate("lora", writer(40.0)), Candidate("full", writer(60.0))], 60.0)[0] == 1
+
+
+def test_only_splits_in_which_all_wrote_are_compared():
+    def part(close):
+        return dataclasses.replace(written([1.0, 1.0]), closeness=None if close is None else np.full(2, close))
+
+    held_out = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
+    found, rows = closeness([[part(1.0), part(2.0), part(None)], [part(3.0), part(None), part(4.0)]], held_out)
+    assert [[array.tolist() for array in one] for one in found] == [[[1.0, 1.0]], [[3.0, 3.0]]]
+    np.testing.assert_array_equal(rows, [[0, 1]])
+    assert closeness([[part(None)], [part(1.0)]], held_out[:1]) is None
+
+
+def test_texts_are_held_against_all_completions_of_their_prompt():
+    rows = [
+        Example("Ask a", completion="one two"),
+        Example(" ask A", completion="three four"),
+        Example("b", completion="c"),
+    ]
+    given = Given(rows)
+    texts = ("three four", "one two", "zzz")
+    said = given.judged(dataclasses.replace(written([1.0] * 3), texts=texts), np.array([0, 1, 2]))
+    assert said.closeness.tolist() == pytest.approx([100.0, 100.0, 0.0])
+    assert said.subset(np.array([2, 0])).closeness.tolist() == pytest.approx([0.0, 100.0])
+    assert given.judged(written([1.0]), np.array([0])).closeness is None, "nothing was written"
+    plain = Given([Example("a text")])
+    assert plain.judged(dataclasses.replace(written([1.0]), texts=("a",)), np.array([0])).closeness is None
+
+
+def test_a_result_says_why_the_candidate_of_least_loss_was_not_chosen():
+    rungs = (judged(6, sure(10.0, 40.0)), judged(12, sure(12.0, 45.0)))
+    told = cheaper_but_worse(Climb(rungs, (0, 1), 1, (), rungs[1].judged.oof))
+    assert told.startswith(f"LoRA, 6 epochs costs {10 / 10 / np.log(2):.3f} bits per byte where LoRA, 12 epochs costs")
+    assert "chrF 40.0 against 45.0" in told
+    assert cheaper_but_worse(Climb(rungs, (0, 1), 0, (), rungs[0].judged.oof)) == ""
+    silent = (judged(6, out_of_fold([10.0] * 3, [10.0] * 3)), rungs[1])
+    assert cheaper_but_worse(Climb(silent, (0, 1), 1, (), rungs[1].judged.oof)) == ""
 
 
 def test_of_one_method_the_best_length_is_taken():

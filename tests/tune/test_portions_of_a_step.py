@@ -36,10 +36,10 @@ def small(method, most):
     """The method, with memory for so many rows at a time while gradients are kept."""
     made = method.costs
 
-    def costs(self, rows, temperature=1.0):
+    def costs(self, rows):
         if torch.is_grad_enabled() and len(rows) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return made(self, rows, temperature)
+        return made(self, rows)
 
     return costs
 

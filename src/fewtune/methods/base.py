@@ -75,10 +75,6 @@ class Material:
         )
 
 
-TEMPERATURES = (1.15, 1.3, 1.5)
-"""At which a tuned writer's costs are looked at beside 1: it is sooner too sure than too unsure of itself."""
-
-
 @dataclass(frozen=True)
 class Written:
     """What a writer makes of rows: what their completions cost it, and what it writes itself."""
@@ -91,14 +87,14 @@ class Written:
     """[B] UTF-8 bytes of the completion."""
     texts: tuple[str, ...] | None = None
     """[B] what it wrote for each prompt; None where it was not asked."""
-    tempered: FloatArray | None = None
-    """[B, K] `nll` with the logits divided by each of TEMPERATURES; None where it was not looked at."""
+    closeness: FloatArray | None = None
+    """[B] how close these come to what was given (`metrics/closeness.py`); None where that was not looked at."""
 
     def subset(self, rows: Sequence[int] | IntArray) -> Written:
         """Some of the rows."""
         texts = None if self.texts is None else tuple(self.texts[row] for row in rows)
-        tempered = None if self.tempered is None else self.tempered[rows]
-        return Written(self.nll[rows], self.tokens[rows], self.bytes[rows], texts, tempered)
+        closeness = None if self.closeness is None else self.closeness[rows]
+        return Written(self.nll[rows], self.tokens[rows], self.bytes[rows], texts, closeness)
 
 
 @dataclass(frozen=True)
@@ -163,10 +159,6 @@ class Writer(Fitted):
     @abstractmethod
     def costs(self, examples: Sequence[Example]) -> Written:
         """What the completions of `examples` cost; no text is written."""
-
-    def tempered(self, examples: Sequence[Example]) -> FloatArray | None:
-        """[B, K] the same at each of TEMPERATURES; None of a writer that was not tuned for longer or shorter."""
-        return None
 
     @abstractmethod
     def write(self, examples: Sequence[Example], settings: Any = None) -> list[str]:

@@ -165,7 +165,7 @@ def rung_entry(rung: Rung, backbone: str | None, cv: Callable[[Judged], dict[str
         "seconds": round(rung.judged.seconds, 2),
         "trainable_parameters": max(outcome.trainable_parameters for outcome in outcomes),
         "cv": cv(rung.judged),
-        **({} if rung.tempered is None else {"tempered_bits_per_byte": -rung.tempered}),
+        **({} if rung.closeness is None else {"closeness": rung.closeness}),
         "reseeded": sum(log.reseeded for _, log in logs),
         "notes": notes,
         "curves": curves[:1],

@@ -231,26 +231,31 @@ def _against_prompts(climb: Climb, oof: OutOfFold, own: Rung | None = None) -> d
 def _selection(climb: Climb) -> dict[str, Any]:
     title = climb.rungs[climb.winner].recipe.title
     rule = (
-        "of each method the number of epochs with the least cross-validated loss, and of the methods the simplest "
-        "within one standard error of the best, by bits per byte on the same held-out rows, at the temperature that "
-        "suits each that was tuned"
+        "of each method the number of epochs that is best in cross-validation, and of the methods the simplest within "
+        "one standard error of the best, by how close what each wrote for the same held-out prompts comes to the given "
+        "completions (chrF); a prompt only where it costs fewer bits per byte than all that were tuned"
     )
+    if climb.rungs[climb.winner].closeness is None:
+        rule = (
+            "of each method the number of epochs with the least cross-validated loss, and of the methods the simplest "
+            "within one standard error of the best, by bits per byte on the same held-out rows"
+        )
     found: dict[str, Any] = {"rule": rule, "sentence": f"{title} was chosen: {rule}.", "beliefs": []}
-    aside = costlier_as_it_is(climb)
+    aside = cheaper_but_worse(climb)
     return found | ({"aside": aside} if aside else {})
 
 
-def costlier_as_it_is(climb: Climb) -> str:
-    """Why another length, whose plain loss is less, was not chosen; nothing where there is none."""
+def cheaper_but_worse(climb: Climb) -> str:
+    """Why the candidate of least loss was not chosen, where its texts are why; else nothing."""
     chosen = climb.rungs[climb.winner]
-    same = [rung for rung in climb.rungs if rung.recipe.method.name == chosen.recipe.method.name and rung.tempered]
-    cheapest = max(same, key=lambda rung: rung.score or -np.inf, default=chosen)
-    if cheapest is chosen or not (chosen.tempered and cheapest.tempered and chosen.tempered > cheapest.tempered):
+    cheapest = max(climb.rungs, key=lambda rung: -np.inf if rung.score is None else rung.score)
+    if cheapest is chosen or not (chosen.closeness and cheapest.closeness and chosen.closeness > cheapest.closeness):
         return ""
-    costs = f"costs {-chosen.tempered:.3f} bits per byte and the other {-cheapest.tempered:.3f}"
+    bits = f"{-(cheapest.score or 0):.3f} bits per byte where {chosen.recipe.title} costs {-(chosen.score or 0):.3f}"
     return (
-        f"{cheapest.recipe.title} cost less as it is, but by being less sure of itself. At the temperature that suits "
-        f"each, {chosen.recipe.title} {costs}; what is written greedily is the same at any temperature."
+        f"{cheapest.recipe.title} costs {bits}, but what it wrote for held-out prompts comes less close to the given "
+        f"completions: chrF {cheapest.closeness:.1f} against {chosen.closeness:.1f}. A model too sure of itself costs "
+        "more bits, and not a word of what it writes is changed by that."
     )
 
 

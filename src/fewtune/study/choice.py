@@ -18,15 +18,15 @@ Legend: R candidates, J splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fewtune.methods.base import FloatArray, IntArray, Written
 from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.closeness import closeness
 from fewtune.metrics.intervals import Groups
 from fewtune.metrics.paired import paired_error
-from fewtune.metrics.tempered import tempered_scores
 
 REFERENCE = "probe"
 BASELINES = ("majority", "zero_shot", "few_shot", "label_zero_shot", "label_few_shot")
@@ -97,8 +97,8 @@ def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int,
     if first.prefers:
         return best_tuned(scores, methods, first.held_out, first.groups), []
     if first.written is not None:
-        parts = [c.oof.written or () for c in candidates]
-        return simplest(_fair(parts, methods, first.held_out), methods, first.held_out, first.groups), []
+        written = [c.oof.written or () for c in candidates]
+        return best_writer(scores, written, methods, first.held_out, first.groups), []
     return _choose(scores, methods, first.held_out, rows_per_class)
 
 
@@ -115,21 +115,34 @@ def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_o
         return best_tuned(scores, methods, held_out, first.groups)
     if first.written is not None:
         rows = {split: np.flatnonzero(seen[split]) for split in kept}
-        parts = [[(c.oof.written or ())[split].subset(rows[split]) for split in kept] for c in candidates]
-        return simplest(_fair(parts, methods, held_out), methods, held_out, first.groups)
+        written = [[(c.oof.written or ())[split].subset(rows[split]) for split in kept] for c in candidates]
+        return best_writer(scores, written, methods, held_out, first.groups)
     return _choose(scores, methods, held_out, rows_per_class)[0]
 
 
-def _fair(
-    written: Sequence[Sequence[Written]], methods: Sequence[str], held_out: Sequence[IntArray]
-) -> list[list[FloatArray]]:
-    """Scores of candidates that write, the tuned ones at the temperature that suits each; all as they are where that
-    was not looked at of every one, as in results kept from before.
+def best_writer(
+    scores: Sequence[Sequence[FloatArray]],
+    written: Sequence[Sequence[Written]],
+    methods: Sequence[str],
+    held_out: Sequence[IntArray],
+    groups: Groups,
+) -> int:
+    """The simplest of the tuned ones by what they wrote for held-out prompts; of plain text, and where a prompt costs
+    fewer bits than all of them, by costs.
+
+    A prompt is held against tuning by costs alone: who never ends is close to much that was given.
     """
-    tuned = [part for parts, method in zip(written, methods, strict=True) if method not in BASELINES for part in parts]
-    if any(part.tempered is None for part in tuned):
-        written = [[replace(part, tempered=None) for part in parts] for parts in written]
-    return [tempered_scores(parts, held_out) for parts in written]
+    tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
+    cheapest = max(range(len(methods)), key=lambda place: (_mean(scores[place]), -place))
+    told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
+    if told is None:
+        return simplest(scores, methods, held_out, groups)
+    return tuned[simplest(told[0], [methods[place] for place in tuned], told[1], groups)]
+
+
+def _mean(scores: Sequence[FloatArray]) -> float:
+    """Over the rows of all splits, to nine digits, so that equal work is equal."""
+    return round(float(np.concatenate(list(scores)).mean()), 9)
 
 
 def simplest(
@@ -139,7 +152,7 @@ def simplest(
 
     Of one method in several settings (epochs), the best alone is looked at: which of them is taken costs nothing later.
     """
-    means = [round(float(np.concatenate(list(candidate)).mean()), 9) for candidate in scores]
+    means = [_mean(candidate) for candidate in scores]
     best = int(np.argmax(means))
     rows = int(max(rows_B.max() for rows_B in held_out)) + 1 if groups is None else len(groups)
     for method in dict.fromkeys(methods):

@@ -1,13 +1,13 @@
-"""How long to tune: epochs doubled while the cross-validated loss falls; halved where the first doubling raised it.
+"""How long to tune: epochs doubled while cross-validation finds that better; halved where twice as many are worse.
+
+Better is what is written for held-out prompts, where models write answers (`metrics/closeness.py`), else the loss.
 
 Before that, where rows have phrases to exchange (`augment/phrases.py`), the method's own length is tried with them
 exchanged, and lengths are then sought for the better of the two.
 
 Each length is a candidate like any other, judged on the same resamples with a schedule of its own: a rate that falls
-to zero over six epochs is no shorter cut of one that falls over twelve. What is compared is the loss at the
-temperature that suits each (`metrics/tempered.py`): by the plain loss the shortest wins, being the least sure of
-itself. What is chosen is chosen again inside each split (`study/ladder.py`), so that the choice of epochs flatters no
-score.
+to zero over six epochs is no shorter cut of one that falls over twelve. What is chosen is chosen again inside each
+split (`study/ladder.py`), so that the choice of epochs flatters no score.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def _exchanges(rung: Rung) -> bool:
 
 
 def compared(tried: Sequence[Rung]) -> list[float | None]:
-    """Each at the temperature that suits it, where that was looked at of all that were judged."""
-    if any(rung.tempered is None and rung.score is not None for rung in tried):
+    """What settings of one method are compared by, higher is better: what they wrote, where all of them did."""
+    if any(rung.closeness is None and rung.score is not None for rung in tried):
         return [rung.score for rung in tried]
-    return [rung.tempered for rung in tried]
+    return [rung.closeness for rung in tried]
 
 
 def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
@@ -75,7 +75,7 @@ def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
     known = {epochs: score for epochs, score in scores.items() if score is not None}
     best = max(known, key=lambda epochs: (round(known[epochs], 9), -epochs))
     for wanted in (2 * best, best / 2):
-        # Between two lengths that were tried nothing is looked for: their losses differ little.
+        # Between two lengths that were tried nothing is looked for: they differ little.
         if wanted not in known and LEAST <= wanted <= MOST:
             return replace(first, method=replace(first.method, epochs=wanted))  # type: ignore[call-arg]
     return None

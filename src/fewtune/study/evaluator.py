@@ -90,11 +90,13 @@ class Evaluator:
         return Run(recipe, split.train, split.test, seed, watch=number == 0, write=self._writes(number))
 
     def _writes(self, number: int) -> bool:
-        """Whether a writer's texts are kept of a split: each row once, and no more of them than say something."""
+        """Whether a writer's texts are kept of a split: each row once, and no more of them than say something; of two
+        splits at least, as what is chosen without one of them is chosen by the other.
+        """
         before = sum(len(split.test) for split in self.splits[:number])
         # Of plain text there is no answer to be written.
         answers = self.texts and self.context.dataset.task == "generation"
-        return answers and self.splits[number].repeat == 0 and before < MOST_WRITTEN
+        return answers and self.splits[number].repeat == 0 and (number < 2 or before < MOST_WRITTEN)
 
     def outcomes(self, plan: Sequence[Run]) -> list[Outcome]:
         """The outcome of each run, from the store where it is there."""
@@ -169,7 +171,11 @@ class Evaluator:
 
 def out_of_fold(outcomes: Sequence[Outcome], held_out: Sequence[IntArray], context: Context) -> OutOfFold:
     """What was predicted, or written, for the rows held out."""
-    written = tuple(outcome.written for outcome in outcomes if outcome.written is not None)
+    written = tuple(
+        context.given.judged(outcome.written, rows_B)
+        for outcome, rows_B in zip(outcomes, held_out, strict=True)
+        if outcome.written is not None
+    )
     probs = tuple(outcome.probs for outcome in outcomes)
     rejected = tuple(outcome.rejected for outcome in outcomes if outcome.rejected is not None)
     return OutOfFold(

@@ -179,9 +179,11 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
     score = float(np.concatenate(judged.oof.row_scores).mean())
     if not np.isfinite(score):
         return _no_number(evaluator, recipe)
+    rung = Rung(recipe, judged)
     told = f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}"
+    told += "" if rung.closeness is None else f", chrF {rung.closeness:.1f}"
     evaluator.progress.finish(f"prefers the better answer {score:.1%}" if judged.oof.prefers else told)
-    return Rung(recipe, judged)
+    return rung
 
 
 def _no_number(evaluator: Evaluator, recipe: Recipe) -> Rung:

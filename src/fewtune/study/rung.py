@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from fewtune.metrics.tempered import tempered_scores
 from fewtune.recipe import Recipe
 from fewtune.study.evaluator import Judged
 
@@ -21,12 +20,11 @@ class Rung:
     reason: str = ""
 
     @cached_property
-    def tempered(self) -> float | None:
-        """`score` at the temperatures that suit it (`metrics/tempered.py`); None where those were not looked at."""
-        oof = None if self.judged is None else self.judged.oof
-        if oof is None or oof.written is None or any(part.tempered is None for part in oof.written):
-            return None
-        return float(np.concatenate(tempered_scores(oof.written, oof.held_out)).mean())
+    def closeness(self) -> float | None:
+        """How close what it wrote for held-out prompts comes to what was given, 0 to 100; None where it wrote none."""
+        parts = () if self.judged is None else self.judged.oof.written or ()
+        told = [part.closeness for part in parts if part.closeness is not None]
+        return float(np.concatenate(told).mean()) if told else None
 
     @property
     def score(self) -> float | None:

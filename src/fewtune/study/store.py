@@ -89,8 +89,6 @@ def _arrays(written: Written | None, prefix: str = "") -> dict[str, Any]:
     arrays = {"nll": written.nll, "tokens": written.tokens, "bytes": written.bytes}
     if written.texts is not None:
         arrays["texts"] = np.frombuffer(json.dumps(written.texts).encode(), dtype=np.uint8)
-    if written.tempered is not None:
-        arrays["tempered"] = written.tempered
     return {prefix + name: array for name, array in arrays.items()}
 
 
@@ -99,8 +97,7 @@ def _written(arrays: Any, prefix: str = "") -> Written | None:
         return None
     told = f"{prefix}texts"
     texts = tuple(map(str, json.loads(arrays[told].tobytes()))) if told in arrays else None
-    tempered = arrays.get(f"{prefix}tempered")
-    return Written(arrays[f"{prefix}nll"], arrays[f"{prefix}tokens"], arrays[f"{prefix}bytes"], texts, tempered)
+    return Written(arrays[f"{prefix}nll"], arrays[f"{prefix}tokens"], arrays[f"{prefix}bytes"], texts)
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -32,6 +32,7 @@ from fewtune.methods.base import (
     Writer,
     Written,
 )
+from fewtune.metrics.closeness import Given
 from fewtune.recipe import Recipe
 from fewtune.tune.thrift import Thrift
 
@@ -118,6 +119,11 @@ class Context:
         if self.dataset.task != "preference" or are_pairs(self.dataset):
             return None
         return np.asarray([label == WANTED for label in self.dataset.labels])
+
+    @cached_property
+    def given(self) -> Given:
+        """What each prompt was answered with, to hold what is written against."""
+        return Given(self.dataset.examples)
 
     @property
     def writes(self) -> bool:
@@ -286,8 +292,7 @@ def outcome(run: Run, fitted: Fitted, context: Context) -> Outcome:
 
 def written_by(writer: Writer, examples: Sequence[Example], *, write: bool) -> Written:
     """What completions cost a writer and, where asked, what it writes itself."""
-    pairs = any(example.rejected is not None for example in examples)
-    costs = replace(writer.costs(examples), tempered=None if pairs else writer.tempered(examples))
+    costs = writer.costs(examples)
     return replace(costs, texts=tuple(writer.write(examples))) if write else costs
 
 

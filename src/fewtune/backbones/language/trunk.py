@@ -98,15 +98,12 @@ def trunk_of(language_model: LanguageModel) -> Trunk:
     return _trunks[language_model]
 
 
-def packed_costs(
-    body: Body, rows: Sequence[Encoded], runs: Sequence[int] | None = None, *, temperature: float = 1.0
-) -> torch.Tensor:
+def packed_costs(body: Body, rows: Sequence[Encoded], runs: Sequence[int] | None = None) -> torch.Tensor:
     """[B] negative log-likelihood in nats, summed over the predictions of each row that count.
 
     Parameters
     ----------
     runs : the slot each row belongs to, ascending; all of slot 0 when not given.
-    temperature : what logits are divided by.
     """
     trunk, owners = body.encoder, list(runs or [0] * len(rows))
     assert isinstance(trunk, Trunk)
@@ -123,7 +120,7 @@ def packed_costs(
             at_M = torch.tensor([place for row in found for place, _ in row], dtype=torch.long, device=trunk.device)
             next_M = torch.tensor([token for row in found for _, token in row], dtype=torch.long, device=trunk.device)
             of_M = torch.tensor([number for number, row in enumerate(found) for _ in row], device=trunk.device)
-            nll_M = surprise(trunk, hidden_SD.index_select(0, at_M), next_M, temperature)
+            nll_M = surprise(trunk, hidden_SD.index_select(0, at_M), next_M)
             costs.append(nll_M.new_zeros(len(part)).index_add(0, of_M.long(), nll_M))
     return torch.cat(costs)[np.argsort(order)] if costs else torch.zeros(0, device=trunk.device)
 
@@ -133,24 +130,19 @@ def _predictions(row: Encoded, start: int) -> list[tuple[int, int]]:
     return [(start + place - 1, row.ids[place]) for place in range(1, len(row.ids)) if row.counted[place]]
 
 
-def surprise(trunk: Trunk, states_MD: torch.Tensor, next_M: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def surprise(trunk: Trunk, states_MD: torch.Tensor, next_M: torch.Tensor) -> torch.Tensor:
     """[M] nats each token came as a surprise of; logits are computed a part at a time."""
     size = max(1, LOGITS_AT_ONCE // trunk.language_model.vocabulary)
     if len(next_M) <= size:
-        return _surprise(trunk, states_MD, next_M, temperature)
+        return _surprise(trunk, states_MD, next_M)
     parts = []
     for start in range(0, len(next_M), size):
-        given = (trunk, states_MD[start : start + size], next_M[start : start + size], temperature)
+        given = (trunk, states_MD[start : start + size], next_M[start : start + size])
         parts.append(
             checkpoint(_surprise, *given, use_reentrant=False) if states_MD.requires_grad else _surprise(*given)
         )
     return torch.cat(parts)
 
 
-def _surprise(trunk: Trunk, states_MD: torch.Tensor, next_M: torch.Tensor, temperature: float) -> torch.Tensor:
-    return nn.functional.cross_entropy(at_temperature(trunk.logits(states_MD), temperature), next_M, reduction="none")
-
-
-def at_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Divided by the temperature; at 1 the very tensor, so that training pays nothing for it."""
-    return logits if temperature == 1 else logits / temperature
+def _surprise(trunk: Trunk, states_MD: torch.Tensor, next_M: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(trunk.logits(states_MD), next_M, reduction="none")

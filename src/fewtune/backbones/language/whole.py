@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from fewtune.backbones import batches
-from fewtune.backbones.language.trunk import at_temperature
 from fewtune.backbones.layers import sharing_copy
 from fewtune.backbones.precision import compute_precision
 
@@ -59,25 +58,18 @@ class Whole(nn.Module):
         if self.language_model.team is not None:
             share_out(self.model, self.language_model.team)
 
-    def costs(self, rows: Sequence[Encoded], temperature: float = 1.0) -> torch.Tensor:
-        """[B] negative log-likelihood in nats, summed over the predictions of each row that count.
-
-        Parameters
-        ----------
-        temperature : what logits are divided by.
-        """
+    def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """[B] negative log-likelihood in nats, summed over the predictions of each row that count."""
         parts = list(batches.by_length([row.tokens for row in rows], token_budget=TOKENS_AT_ONCE))
         if self.language_model.team is not None and rows:
-            return self._shared_costs(rows, parts, self.language_model.team, temperature)
+            return self._shared_costs(rows, parts, self.language_model.team)
         found: dict[int, torch.Tensor] = {}
         for places in parts:
-            costs_B = self._costs([rows[place] for place in places], temperature)
+            costs_B = self._costs([rows[place] for place in places])
             found.update(zip(places.tolist(), costs_B, strict=True))
         return torch.stack([found[place] for place in range(len(rows))])
 
-    def _shared_costs(
-        self, rows: Sequence[Encoded], parts: Sequence[Any], team: Team, temperature: float
-    ) -> torch.Tensor:
+    def _shared_costs(self, rows: Sequence[Encoded], parts: Sequence[Any], team: Team) -> torch.Tensor:
         """[B] of all rows, everywhere; the way back goes through this process's own alone, and gradients add up."""
         from fewtune.backbones.language.sharded import turns
 
@@ -87,31 +79,30 @@ class Whole(nn.Module):
         for places, counts in turns(parts, team):
             with warnings.catch_warnings():  # T5 gives its states on as views, which nothing writes into
                 warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
-                costs_B = self._costs([rows[place] for place in places], temperature) * float(counts)
+                costs_B = self._costs([rows[place] for place in places]) * float(counts)
             own_B = own_B.index_add(0, torch.as_tensor(places, device=own_B.device), costs_B)
         # FSDP takes the mean of the processes' gradients, where their sum is meant.
         return team.total(own_B) + team.size * (own_B - own_B.detach())
 
-    def _costs(self, rows: Sequence[Encoded], temperature: float) -> torch.Tensor:
+    def _costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
         with compute_precision():
-            seq2seq = self.language_model.kind == "seq2seq"
-            return self._seq2seq(rows, temperature) if seq2seq else self._causal(rows, temperature)
+            return self._seq2seq(rows) if self.language_model.kind == "seq2seq" else self._causal(rows)
 
-    def _causal(self, rows: Sequence[Encoded], temperature: float) -> torch.Tensor:
+    def _causal(self, rows: Sequence[Encoded]) -> torch.Tensor:
         ids_BT, mask_BT = self._padded([row.ids for row in rows])
         # Virtual tokens may stand before the first, and have logits too.
         logits_BTV = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits[:, -ids_BT.shape[1] : -1]
         counted_BT, _ = self._padded([list(map(int, row.counted)) for row in rows], fill=0)
-        return _summed(logits_BTV, ids_BT[:, 1:], counted_BT[:, 1:], temperature)
+        return _summed(logits_BTV, ids_BT[:, 1:], counted_BT[:, 1:])
 
-    def _seq2seq(self, rows: Sequence[Encoded], temperature: float) -> torch.Tensor:
+    def _seq2seq(self, rows: Sequence[Encoded]) -> torch.Tensor:
         ids_BT, mask_BT = self._padded([row.ids for row in rows])
         target_BT, counted_BT = self._padded([row.target for row in rows])
         # The decoder reads what it has written so far, begun by its own start token.
         start = int(self.model.config.decoder_start_token_id)
         read_BT = torch.cat([torch.full_like(target_BT[:, :1], start), target_BT[:, :-1]], dim=1)
         logits_BTV = self.model(input_ids=ids_BT, attention_mask=mask_BT, decoder_input_ids=read_BT).logits
-        return _summed(logits_BTV, target_BT, counted_BT, temperature)
+        return _summed(logits_BTV, target_BT, counted_BT)
 
     def _padded(self, rows: Sequence[Sequence[int]], fill: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         device = self.language_model.device
@@ -120,11 +111,8 @@ class Whole(nn.Module):
         return ids_BT.to(device), mask_BT.to(device)
 
 
-def _summed(
-    logits_BTV: torch.Tensor, next_BT: torch.Tensor, counted_BT: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    logits_BVT = at_temperature(logits_BTV.float(), temperature).transpose(1, 2)
-    nll_BT = nn.functional.cross_entropy(logits_BVT, next_BT, reduction="none")
+def _summed(logits_BTV: torch.Tensor, next_BT: torch.Tensor, counted_BT: torch.Tensor) -> torch.Tensor:
+    nll_BT = nn.functional.cross_entropy(logits_BTV.float().transpose(1, 2), next_BT, reduction="none")
     return (nll_BT * counted_BT).sum(1)
 
 

@@ -18,7 +18,7 @@ import torch
 
 from fewtune.data.base import Example, Task
 from fewtune.data.templates.base import Template
-from fewtune.methods.base import Fitted, FloatArray, Material, Method, Writer, Written
+from fewtune.methods.base import Fitted, Material, Method, Writer, Written
 
 if TYPE_CHECKING:
     from fewtune.backbones.decoding.settings import Decoding
@@ -106,16 +106,11 @@ def costs_of(windows: Sequence[Sequence[Encoded]], score: Any) -> Written:
     ----------
     score : rows of tokens → what each cost.
     """
-    nll = summed(windows, score)
-    tokens, size = ([sum(getattr(one, name) for one in row) for row in windows] for name in ("counted_tokens", "bytes"))
-    return Written(nll, np.asarray(tokens, dtype=np.int64), np.asarray(size, dtype=np.int64))
-
-
-def summed(windows: Sequence[Sequence[Encoded]], score: Any) -> FloatArray:
-    """[B] what all windows of each row cost; `score` as `costs_of` takes it."""
     flat = [window for row in windows for window in row]
     of_row = np.repeat(np.arange(len(windows)), [len(row) for row in windows])
-    return np.bincount(of_row, weights=score(flat) if flat else None, minlength=len(windows)).astype(np.float64)
+    nll = np.bincount(of_row, weights=score(flat) if flat else None, minlength=len(windows)).astype(np.float64)
+    tokens, size = ([sum(getattr(one, name) for one in row) for row in windows] for name in ("counted_tokens", "bytes"))
+    return Written(nll, np.asarray(tokens, dtype=np.int64), np.asarray(size, dtype=np.int64))
 
 
 @torch.no_grad()

@@ -37,8 +37,8 @@ class Moving(ABC):
         """The trainable tensors by name."""
 
     @abstractmethod
-    def costs(self, rows: Sequence[Encoded], temperature: float = 1.0) -> torch.Tensor:
-        """[B] nats, summed over the predictions of each row that count, with logits divided by a temperature."""
+    def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """[B] nats, summed over the predictions of each row that count."""
 
     @abstractmethod
     def train(self, mode: bool) -> None:
@@ -154,11 +154,11 @@ class PackedMoving(Moving):
         found: nn.Module = self.body.model.get_input_embeddings()
         return found
 
-    def costs(self, rows: Sequence[Encoded], temperature: float = 1.0) -> torch.Tensor:
+    def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """From packs."""
         from fewtune.backbones.language.trunk import packed_costs
 
-        return packed_costs(self.body, rows, [self.slot] * len(rows), temperature=temperature)
+        return packed_costs(self.body, rows, [self.slot] * len(rows))
 
     def train(self, mode: bool) -> None:
         """Of the live layers, and of the embeddings' noise."""
@@ -200,9 +200,9 @@ class WholeMoving(Moving):
         found: nn.Module = part.get_input_embeddings()
         return found
 
-    def costs(self, rows: Sequence[Encoded], temperature: float = 1.0) -> torch.Tensor:
+    def costs(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """From padded batches."""
-        return self.whole.costs(rows, temperature)
+        return self.whole.costs(rows)
 
     def train(self, mode: bool) -> None:
         """The whole of it."""

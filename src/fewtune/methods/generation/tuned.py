@@ -12,7 +12,6 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,25 +23,13 @@ from fewtune.backbones.language.sharded import gathered, let_go
 from fewtune.data.base import Example
 from fewtune.data.general import to_write
 from fewtune.errors import UsageError
-from fewtune.methods.base import (
-    TEMPERATURES,
-    Fitted,
-    FloatArray,
-    IntArray,
-    Material,
-    Stack,
-    Tunable,
-    TunedMethod,
-    Watched,
-    Written,
-)
+from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod, Watched, Written
 from fewtune.methods.generation.base import (
     ModelWriter,
     WritingMethod,
     costs_of,
     language_model_of,
     long_enough,
-    summed,
     written,
 )
 from fewtune.methods.generation.moving import Moving, PackedMoving, WholeMoving
@@ -356,24 +343,14 @@ class TunedWriter(ModelWriter):
         self.trainable_parameters = model.size
         self._merged: LanguageModel | None = None
 
+    @torch.no_grad()
     def costs(self, examples: Sequence[Example]) -> Written:
         """What the completions cost."""
-        return costs_of(self._windows(examples), self._score)
-
-    def tempered(self, examples: Sequence[Example]) -> FloatArray:
-        """[B, K] what they cost at other temperatures."""
-        windows = self._windows(examples)
-        found = [summed(windows, partial(self._score, temperature=temperature)) for temperature in TEMPERATURES]
-        return np.stack(found, axis=1)
-
-    @torch.no_grad()
-    def _score(self, rows: Sequence[Encoded], temperature: float = 1.0) -> FloatArray:
-        found: FloatArray = self.model.costs(rows, temperature).double().cpu().numpy()
-        return found
-
-    def _windows(self, examples: Sequence[Example]) -> list[list[Encoded]]:
-        encode_all = partial(self.language_model.encode_all, turns="last", overlong="cut")
-        return [encode_all([example], self.template) for example in examples]
+        windows = [
+            self.language_model.encode_all([example], self.template, turns="last", overlong="cut")
+            for example in examples
+        ]
+        return costs_of(windows, lambda rows: self.model.costs(rows).double().cpu().numpy())
 
     @property
     def merged(self) -> LanguageModel:
