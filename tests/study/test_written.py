@@ -189,7 +189,16 @@ def test_lengths_are_chosen_by_what_is_written_and_not_by_its_loss():
     assert choose_within([prompts, short, longer], 60.0, prompts.oof.held_out[0]) == 2
     tried = [judged(6, short.oof), judged(12, longer.oof)]
     assert longer_or_shorter(tried).method.epochs == 24
-    assert longer_or_shorter([judged(6, longer.oof), judged(12, short.oof)]).method.epochs == 3
+    worse_in_both = sure(13.0, 39.0)
+    assert longer_or_shorter([judged(6, longer.oof), judged(12, worse_in_both)]).method.epochs == 3
+
+
+def test_longer_is_tried_while_the_loss_falls_whatever_the_texts_say():
+    tried = [judged(6, sure(10.0, 45.0)), judged(12, sure(9.0, 44.0))]
+    assert longer_or_shorter(tried).method.epochs == 24
+    tried.append(judged(24, sure(9.5, 44.5)))
+    assert longer_or_shorter(tried).method.epochs == 3
+    assert longer_or_shorter([*tried, judged(3, sure(9.9, 40.0))]) is None
 
 
 def test_what_was_not_written_by_all_is_chosen_by_loss():

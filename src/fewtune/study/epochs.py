@@ -1,9 +1,10 @@
 """How long to tune: epochs doubled while cross-validation finds that better; halved where twice as many are worse.
 
-Better is what is written for held-out prompts, where models write answers (`metrics/closeness.py`), else the loss.
+Better is what is written for held-out prompts, where models write answers (`metrics/closeness.py`), else the loss. What
+is written says little of so few rows, and the loss turns first: while that falls, longer is tried all the same.
 
 Before that, where rows have phrases to exchange (`augment/phrases.py`), the method's own length is tried with them
-exchanged, and lengths are then sought for the better of the two.
+exchanged, and lengths are then sought for the one of less loss: of one length, that is the finer measure.
 
 Each length is a candidate like any other, judged on the same resamples with a schedule of its own: a rate that falls
 to zero over six epochs is no shorter cut of one that falls over twelve. What is chosen is chosen again inside each
@@ -40,8 +41,7 @@ def to_try(tried: Sequence[Rung], examples: Sequence[Example]) -> Recipe | None:
     if len(tried) == 1 and tried[0].score is not None and _can_exchange(first, examples):
         return replace(first, method=replace(first.method, exchange=EXCHANGED))  # type: ignore[call-arg]
     if len(tried) > 1 and not _exchanges(tried[0]) and _exchanges(tried[1]):
-        plain, exchanged = compared(tried[:2])
-        better = tried[1] if exchanged is not None and (plain is None or exchanged > plain) else tried[0]
+        better = tried[1] if _score(tried[1]) > _score(tried[0]) else tried[0]
         tried = [better, *(rung for rung in tried[2:] if _exchanges(rung) == _exchanges(better))]
     return longer_or_shorter(tried)
 
@@ -57,6 +57,10 @@ def _exchanges(rung: Rung) -> bool:
     return bool(getattr(rung.recipe.method, "exchange", 0))
 
 
+def _score(rung: Rung) -> float:
+    return -float("inf") if rung.score is None else rung.score
+
+
 def compared(tried: Sequence[Rung]) -> list[float | None]:
     """What settings of one method are compared by, higher is better: what they wrote, where all of them did."""
     if any(rung.closeness is None and rung.score is not None for rung in tried):
@@ -69,16 +73,21 @@ def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
     first = tried[0].recipe
     if first.method.task == "classification" or not hasattr(first.method, "epochs"):
         return None
-    scores = {_epochs(rung.recipe): score for rung, score in zip(tried, compared(tried), strict=True)}
-    if any(score is None for score in scores.values()):
+    if any(rung.score is None for rung in tried):
         return None
-    known = {epochs: score for epochs, score in scores.items() if score is not None}
-    best = max(known, key=lambda epochs: (round(known[epochs], 9), -epochs))
-    for wanted in (2 * best, best / 2):
+    known = {_epochs(rung.recipe) for rung in tried}
+    best, cheapest = (_best(tried, scores) for scores in (compared(tried), [_score(rung) for rung in tried]))
+    for wanted in (2 * max(best, cheapest), best / 2):
         # Between two lengths that were tried nothing is looked for: they differ little.
         if wanted not in known and LEAST <= wanted <= MOST:
             return replace(first, method=replace(first.method, epochs=wanted))  # type: ignore[call-arg]
     return None
+
+
+def _best(tried: Sequence[Rung], scores: Sequence[float | None]) -> float:
+    """Epochs of the best score, the fewest of several."""
+    found = zip(tried, scores, strict=True)
+    return -max((round(score, 9), -_epochs(rung.recipe)) for rung, score in found if score is not None)[1]
 
 
 def _epochs(recipe: Recipe) -> float:
