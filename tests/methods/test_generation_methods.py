@@ -271,11 +271,21 @@ def test_a_conversation_is_learned_whole_and_scored_by_its_last_answer(llama):
 
 def test_rows_are_spared_from_two_hundred_on(llama):
     few, many = material_of(llama), material_of(llama, examples=list(TOYS.examples) * 13)
-    assert LoRAWriter().validation_share(few) == 0
-    assert LoRAWriter().validation_share(many) == 0.1
-    writer = train(LoRAWriter(epochs=0.5, rate=1e-2), many)
+    assert LoRAWriter(spare=0.1).validation_share(few) == 0
+    assert LoRAWriter(spare=0.1).validation_share(many) == 0.1
+    writer = train(LoRAWriter(epochs=0.5, rate=1e-2, spare=0.1), many)
     assert writer.log.validation_on == "own"
     assert writer.log.best_step is not None
+
+
+def test_no_row_is_spared_unasked_so_that_a_refit_is_as_long_as_what_was_judged(llama):
+    many = material_of(llama, examples=list(TOYS.examples) * 13)
+    for method in (LoRAWriter(epochs=0.5), FullWriter(epochs=0.5)):
+        assert method.validation_share(many) == 0
+        log = train(method, many).log
+        assert log.best_step is None
+        assert len(log.train_loss) > 0
+        assert not log.stopped_early
 
 
 def test_an_interrupted_run_ends_as_the_whole_one_did(llama, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A loss that is no number: training stops, says where, and keeps the last weights that gave one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,8 +51,8 @@ def break_after(monkeypatch, steps):
     """Every attempt's loss is no number once so many steps were taken; the weights of each step, by attempt."""
     made, seen = PackedMoving.costs, {}
 
-    def costs(moving, rows, temperature=1.0):
-        found = made(moving, rows, temperature)
+    def costs(moving, rows):
+        found = made(moving, rows)
         if not torch.is_grad_enabled():
             return found
         states = seen.setdefault(id(moving), [])
@@ -86,7 +87,7 @@ def test_weights_that_gave_no_number_are_not_good(model, monkeypatch):
 def test_with_rows_set_aside_the_best_measured_are_kept(model, monkeypatch):
     monkeypatch.setattr("fewtune.methods.generation.tuned.ROWS_TO_SPARE", 4)
     break_after(monkeypatch, 9)
-    fitted = train(METHOD, material(model))
+    fitted = train(replace(METHOD, spare=0.1), material(model))
     losses = dict(zip(fitted.log.validation_steps, fitted.log.validation_loss, strict=True))
     assert fitted.log.best_step == min(losses, key=losses.get)
     assert "was not a finite number" in fitted.notes[0]

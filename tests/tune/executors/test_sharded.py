@@ -191,7 +191,7 @@ def test_memory_that_runs_out_in_step_is_said_and_not_tried_again(one, folders, 
     from fewtune.backbones.language.whole import Whole
     from fewtune.errors import OutOfMemory
 
-    def full(self, rows, temperature=1.0):
+    def full(self, rows):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Whole, "costs", full)

@@ -46,8 +46,11 @@ if TYPE_CHECKING:
 DEFAULT_WIDTH = 320
 """Of the model that default rates were chosen on, the starter. A wider one wants smaller ones."""
 ROWS_TO_SPARE = 200
-"""From this many training rows on, a share is set aside to stop early by; below, every row is worth more in training,
-and cross-validation alone says how many epochs are best (`study/epochs.py`)."""
+"""Training rows below which every one is worth more in training, whatever share is asked for.
+
+Cross-validation says how many epochs are best (`study/epochs.py`), and by what is written. The loss of rows set aside
+turns long before: on 200 rows of restaurants, 24 epochs stopped by it wrote 21.5 BLEU, and the whole of them 37.3.
+"""
 MOST_VARIANTS = 24
 """Rows made of one at most, for as many passes."""
 
@@ -77,8 +80,9 @@ class NextTokenMethod(WritingMethod, TunedMethod):
     The study tries it where there is something to exchange."""
     all_turns: bool = True
     """Whether earlier answers of a conversation are learned too; scores are of the last one alone."""
-    spare: float = 0.1
-    """Share of the rows to stop early by, from 200 rows on; 0 never sets any aside."""
+    spare: float = 0.0
+    """Share of the rows set aside to stop early by, from 200 rows on; 0 never sets any aside. It is the study that finds
+    out how long to tune."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.epochs <= 0 or self.rate <= 0:

@@ -39,6 +39,8 @@ class LabelLoRA(LabelMethod, LoRAWriter):
     rate: float = 2e-3
     least_steps: int = 60
     """Fewest steps: with fewer, a small model learns which words are labels and not yet when."""
+    spare: float = 0.1
+    """Share of the rows set aside to stop early by, from 200 rows on: no study looks for its length."""
 
     def stack_key(self) -> Hashable:
         """None: runs go one by one."""
