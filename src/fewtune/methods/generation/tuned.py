@@ -81,8 +81,8 @@ class NextTokenMethod(WritingMethod, TunedMethod):
     all_turns: bool = True
     """Whether earlier answers of a conversation are learned too; scores are of the last one alone."""
     spare: float = 0.0
-    """Share of the rows set aside to stop early by, from 200 rows on; 0 never sets any aside. It is the study that finds
-    out how long to tune."""
+    """Share of the rows set aside to stop early by, from 200 rows on; 0 never sets any aside. How long to tune is found
+    out by the study."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.epochs <= 0 or self.rate <= 0:
