@@ -16,6 +16,7 @@ from fewtune.data.splits import Split
 from fewtune.methods.base import Fitted, IntArray, Written
 from fewtune.methods.templated import Templated
 from fewtune.metrics.base import OutOfFold
+from fewtune.metrics.closeness import Given
 from fewtune.metrics.preference import found_better
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget
@@ -171,11 +172,9 @@ class Evaluator:
 
 def out_of_fold(outcomes: Sequence[Outcome], held_out: Sequence[IntArray], context: Context) -> OutOfFold:
     """What was predicted, or written, for the rows held out."""
-    written = tuple(
-        context.given.judged(outcome.written, rows_B)
-        for outcome, rows_B in zip(outcomes, held_out, strict=True)
-        if outcome.written is not None
-    )
+    written = tuple(outcome.written for outcome in outcomes if outcome.written is not None)
+    if any(part.texts for part in written):
+        written = tuple(map(Given(context.dataset.examples).judged, written, held_out))
     probs = tuple(outcome.probs for outcome in outcomes)
     rejected = tuple(outcome.rejected for outcome in outcomes if outcome.rejected is not None)
     return OutOfFold(

@@ -32,7 +32,6 @@ from fewtune.methods.base import (
     Writer,
     Written,
 )
-from fewtune.metrics.closeness import Given
 from fewtune.recipe import Recipe
 from fewtune.tune.thrift import Thrift
 
@@ -119,11 +118,6 @@ class Context:
         if self.dataset.task != "preference" or are_pairs(self.dataset):
             return None
         return np.asarray([label == WANTED for label in self.dataset.labels])
-
-    @cached_property
-    def given(self) -> Given:
-        """What each prompt was answered with, to hold what is written against."""
-        return Given(self.dataset.examples)
 
     @property
     def writes(self) -> bool:
