@@ -193,6 +193,18 @@ def test_lengths_are_chosen_by_what_is_written_and_not_by_its_loss():
     assert longer_or_shorter([judged(6, longer.oof), judged(12, worse_in_both)]).method.epochs == 3
 
 
+def test_a_length_of_more_loss_must_write_better_by_more_than_chance():
+    rng = np.random.default_rng(1)
+
+    def wrote(cost, level):
+        plain = out_of_fold([cost] * 30, [cost] * 30)
+        parts = tuple(dataclasses.replace(p, closeness=level + rng.normal(0, 15, 30)) for p in plain.written)
+        return Candidate("lora", dataclasses.replace(plain, written=parts))
+
+    assert choose([wrote(10.0, 40.0), wrote(12.0, 41.0)], 60.0)[0] == 0
+    assert choose([wrote(10.0, 40.0), wrote(12.0, 60.0)], 60.0)[0] == 1
+
+
 def test_longer_is_tried_while_the_loss_falls_whatever_the_texts_say():
     tried = [judged(6, sure(10.0, 45.0)), judged(12, sure(9.0, 44.0))]
     assert longer_or_shorter(tried).method.epochs == 24

@@ -231,9 +231,10 @@ def _against_prompts(climb: Climb, oof: OutOfFold, own: Rung | None = None) -> d
 def _selection(climb: Climb) -> dict[str, Any]:
     title = climb.rungs[climb.winner].recipe.title
     rule = (
-        "of each method the number of epochs that is best in cross-validation, and of the methods the simplest within "
-        "one standard error of the best, by how close what each wrote for the same held-out prompts comes to the given "
-        "completions (chrF); a prompt only where it costs fewer bits per byte than all that were tuned"
+        "of each method the number of epochs with the least cross-validated loss, or the one that wrote best where "
+        "that is ahead by more than a standard error, and of the methods the simplest within one standard error of "
+        "the best, by how close what each wrote for the same held-out prompts comes to the given completions (chrF); "
+        "a prompt only where it costs fewer bits per byte than all that were tuned"
     )
     if climb.rungs[climb.winner].closeness is None:
         rule = (

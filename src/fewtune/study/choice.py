@@ -130,14 +130,31 @@ def best_writer(
     """The simplest of the tuned ones by what they wrote for held-out prompts; of plain text, and where a prompt costs
     fewer bits than all of them, by costs.
 
-    A prompt is held against tuning by costs alone: who never ends is close to much that was given.
+    Of one method in several settings (epochs) the one of least loss stands for it, or the one that wrote best, where
+    that is ahead by more than a corrected standard error. A prompt is held against tuning by costs alone: who never
+    ends is close to much that was given.
     """
     tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
     cheapest = max(range(len(methods)), key=lambda place: (_mean(scores[place]), -place))
     told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
     if told is None:
         return simplest(scores, methods, held_out, groups)
-    return tuned[simplest(told[0], [methods[place] for place in tuned], told[1], groups)]
+    texts, wrote = told
+    rows = _rows(wrote, groups)
+    kept = []
+    for method in dict.fromkeys(methods[place] for place in tuned):
+        same = [number for number, place in enumerate(tuned) if methods[place] == method]
+        least = max(same, key=lambda number: (_mean(scores[tuned[number]]), -number))
+        best = max(same, key=lambda number: (_mean(texts[number]), -number))
+        ahead, error = paired_error(texts[best], texts[least], wrote, rows=rows, groups=groups)
+        kept.append(best if ahead > error else least)
+    names = [methods[tuned[number]] for number in kept]
+    return tuned[kept[simplest([texts[number] for number in kept], names, wrote, groups)]]
+
+
+def _rows(held_out: Sequence[IntArray], groups: Groups) -> int:
+    """N, as far as held-out rows tell."""
+    return int(max(rows_B.max() for rows_B in held_out)) + 1 if groups is None else len(groups)
 
 
 def _mean(scores: Sequence[FloatArray]) -> float:
@@ -154,7 +171,7 @@ def simplest(
     """
     means = [_mean(candidate) for candidate in scores]
     best = int(np.argmax(means))
-    rows = int(max(rows_B.max() for rows_B in held_out)) + 1 if groups is None else len(groups)
+    rows = _rows(held_out, groups)
     for method in dict.fromkeys(methods):
         place = max((p for p, name in enumerate(methods) if name == method), key=lambda p: (means[p], -p))
         if place != best and method in BASELINES:
