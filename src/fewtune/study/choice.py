@@ -32,6 +32,8 @@ REFERENCE = "probe"
 BASELINES = ("majority", "zero_shot", "few_shot", "label_zero_shot", "label_few_shot")
 FIRST_STAGE = "first_stage"
 """What preference tuning starts from."""
+CLEARLY = 2.0
+"""Corrected standard errors by which a longer tuning must cost less than every prompt to be taken for its texts."""
 FADES_FROM = 8
 """Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
 
@@ -131,8 +133,8 @@ def best_writer(
     fewer bits than all of them, by costs.
 
     Of one method in several settings (epochs) the one of least loss stands for it, or the one that wrote best, where
-    that is ahead by more than a corrected standard error. A prompt is held against tuning by costs alone: who never
-    ends is close to much that was given.
+    that is ahead by more than a corrected standard error and costs fewer bits than every prompt by two. A prompt is
+    held against tuning by costs alone: who never ends is close to much that was given.
     """
     tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
     cheapest = max(range(len(methods)), key=lambda place: (_mean(scores[place]), -place))
@@ -140,12 +142,23 @@ def best_writer(
     if told is None:
         return simplest(scores, methods, held_out, groups)
     texts, wrote = told
-    rows = _rows(wrote, groups)
+    rows = _rows(held_out, groups)
+    prompts = [place for place in range(len(methods)) if place not in tuned]
+
+    def bought(number: int) -> bool:
+        """Whether it costs less than every prompt by more than chance."""
+        found = [
+            paired_error(scores[tuned[number]], scores[prompt], held_out, rows=rows, groups=groups)
+            for prompt in prompts
+        ]
+        return all(ahead > CLEARLY * error for ahead, error in found)
+
     kept = []
     for method in dict.fromkeys(methods[place] for place in tuned):
         same = [number for number, place in enumerate(tuned) if methods[place] == method]
         least = max(same, key=lambda number: (_mean(scores[tuned[number]]), -number))
-        best = max(same, key=lambda number: (_mean(texts[number]), -number))
+        able = [number for number in same if number == least or bought(number)]
+        best = max(able, key=lambda number: (_mean(texts[number]), -number))
         ahead, error = paired_error(texts[best], texts[least], wrote, rows=rows, groups=groups)
         kept.append(best if ahead > error else least)
     names = [methods[tuned[number]] for number in kept]
