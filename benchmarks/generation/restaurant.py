@@ -3,7 +3,7 @@
 For each draw of training rows:
 - the starter asked without examples and with them, scored on test rows;
 - LoRA's ladder as `fewtune fit --methods lora` climbs it: lengths, with copied phrases exchanged in training and
-  without, each judged by cross-validated loss, one chosen. No test row is in it;
+  without, each judged by cross-validation, one chosen. No test row is in it;
 - in hindsight: every setting the ladder tried, and one length more beyond, trained on all rows and scored on the test
   rows.
 
