@@ -18,11 +18,12 @@ from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.closeness import Given, closeness
 from fewtune.recipe import Recipe
 from fewtune.report.written import cheaper_but_worse
-from fewtune.study.choice import Candidate, choose, choose_within, simplest
+from fewtune.study.choice import Candidate, choose, choose_within
 from fewtune.study.epochs import EXCHANGED, longer_or_shorter, to_try
 from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
 from fewtune.study.ladder import Climb, climb, default_rungs
 from fewtune.study.rung import Rung
+from fewtune.study.simplicity import simplest
 from fewtune.study.store import RunStore
 from fewtune.testing.tiny_writers import make_tiny_writer
 from fewtune.testing.writer_toys import writer_toys

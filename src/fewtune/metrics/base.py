@@ -32,6 +32,11 @@ def cluster_index(groups: Sequence[Hashable] | NDArray[np.generic] | None, rows:
     return np.array([number[key] for key in keys], dtype=np.int64)
 
 
+def mean_score(scores: Sequence[FloatArray]) -> float:
+    """Over the rows of all splits, to nine digits, so that equal work is equal."""
+    return round(float(np.concatenate(list(scores)).mean()), 9)
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """Held-out predictions of one candidate over J splits.
@@ -118,6 +123,11 @@ class OutOfFold:
             return tuple(placements(written, self.wanted_N[rows_B]) for written, rows_B in pairs)
         average = float(np.concatenate([w.bytes for w in self.written]).mean()) * float(np.log(2))
         return tuple(-written.nll / max(average, 1e-12) for written in self.written)
+
+    @cached_property
+    def score(self) -> float:
+        """The mean of `row_scores`."""
+        return mean_score(self.row_scores)
 
     @cached_property
     def tested_N(self) -> IntArray:

@@ -22,18 +22,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewtune.methods.base import FloatArray, IntArray, Written
+from fewtune.methods.base import FloatArray, IntArray
 from fewtune.metrics.base import OutOfFold
-from fewtune.metrics.closeness import closeness
 from fewtune.metrics.intervals import Groups
-from fewtune.metrics.paired import paired_error
+from fewtune.study.simplicity import BASELINES, simplest
+from fewtune.study.writers import best_writer
 
 REFERENCE = "probe"
-BASELINES = ("majority", "zero_shot", "few_shot", "label_zero_shot", "label_few_shot")
 FIRST_STAGE = "first_stage"
 """What preference tuning starts from."""
-CLEARLY = 2.0
-"""Corrected standard errors by which a longer tuning must cost less than every prompt to be taken for its texts."""
 FADES_FROM = 8
 """Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
 
@@ -92,8 +89,8 @@ class Candidate:
     oof: OutOfFold
 
 
-def choose(candidates: Sequence[Candidate], rows_per_class: float) -> tuple[int, list[Belief]]:
-    """Index of the winner, and the beliefs it rests on."""
+def choose(candidates: Sequence[Candidate], rows_per_class: float = 1.0) -> tuple[int, list[Belief]]:
+    """Index of the winner, and the beliefs it rests on; `rows_per_class` fades what is believed of classifiers."""
     first = candidates[0].oof
     scores, methods = [list(c.oof.row_scores) for c in candidates], [c.method for c in candidates]
     if first.prefers:
@@ -120,79 +117,6 @@ def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_o
         written = [[(c.oof.written or ())[split].subset(rows[split]) for split in kept] for c in candidates]
         return best_writer(scores, written, methods, held_out, first.groups)
     return _choose(scores, methods, held_out, rows_per_class)[0]
-
-
-def best_writer(
-    scores: Sequence[Sequence[FloatArray]],
-    written: Sequence[Sequence[Written]],
-    methods: Sequence[str],
-    held_out: Sequence[IntArray],
-    groups: Groups,
-) -> int:
-    """The simplest of the tuned ones by what they wrote for held-out prompts; of plain text, and where a prompt costs
-    fewer bits than all of them, by costs.
-
-    Of one method in several settings (epochs) the one of least loss stands for it, or the one that wrote best, where
-    that is ahead by more than a corrected standard error and costs fewer bits than every prompt by two. A prompt is
-    held against tuning by costs alone: who never ends is close to much that was given.
-    """
-    tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
-    cheapest = max(range(len(methods)), key=lambda place: (_mean(scores[place]), -place))
-    told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
-    if told is None:
-        return simplest(scores, methods, held_out, groups)
-    texts, wrote = told
-    rows = _rows(held_out, groups)
-    prompts = [place for place in range(len(methods)) if place not in tuned]
-
-    def bought(number: int) -> bool:
-        """Whether it costs less than every prompt by more than chance."""
-        found = [
-            paired_error(scores[tuned[number]], scores[prompt], held_out, rows=rows, groups=groups)
-            for prompt in prompts
-        ]
-        return all(ahead > CLEARLY * error for ahead, error in found)
-
-    kept = []
-    for method in dict.fromkeys(methods[place] for place in tuned):
-        same = [number for number, place in enumerate(tuned) if methods[place] == method]
-        least = max(same, key=lambda number: (_mean(scores[tuned[number]]), -number))
-        able = [number for number in same if number == least or bought(number)]
-        best = max(able, key=lambda number: (_mean(texts[number]), -number))
-        ahead, error = paired_error(texts[best], texts[least], wrote, rows=rows, groups=groups)
-        kept.append(best if ahead > error else least)
-    names = [methods[tuned[number]] for number in kept]
-    return tuned[kept[simplest([texts[number] for number in kept], names, wrote, groups)]]
-
-
-def _rows(held_out: Sequence[IntArray], groups: Groups) -> int:
-    """N, as far as held-out rows tell."""
-    return int(max(rows_B.max() for rows_B in held_out)) + 1 if groups is None else len(groups)
-
-
-def _mean(scores: Sequence[FloatArray]) -> float:
-    """Over the rows of all splits, to nine digits, so that equal work is equal."""
-    return round(float(np.concatenate(list(scores)).mean()), 9)
-
-
-def simplest(
-    scores: Sequence[Sequence[FloatArray]], methods: Sequence[str], held_out: Sequence[IntArray], groups: Groups
-) -> int:
-    """The simplest method within one corrected standard error of the best, where nothing published is leant on.
-
-    Of one method in several settings (epochs), the best alone is looked at: which of them is taken costs nothing later.
-    """
-    means = [_mean(candidate) for candidate in scores]
-    best = int(np.argmax(means))
-    rows = _rows(held_out, groups)
-    for method in dict.fromkeys(methods):
-        place = max((p for p, name in enumerate(methods) if name == method), key=lambda p: (means[p], -p))
-        if place != best and method in BASELINES:
-            continue
-        behind, error = paired_error(scores[best], scores[place], held_out, rows=rows, groups=groups)
-        if place == best or behind <= error:
-            return place
-    return best
 
 
 def best_tuned(

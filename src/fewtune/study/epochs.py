@@ -61,13 +61,6 @@ def _score(rung: Rung) -> float:
     return -float("inf") if rung.score is None else rung.score
 
 
-def compared(tried: Sequence[Rung]) -> list[float | None]:
-    """What settings of one method are compared by, higher is better: what they wrote, where all of them did."""
-    if any(rung.closeness is None and rung.score is not None for rung in tried):
-        return [rung.score for rung in tried]
-    return [rung.closeness for rung in tried]
-
-
 def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
     """The length to try next, after those of one method that were tried in this order; None when the search is over."""
     first = tried[0].recipe
@@ -76,7 +69,9 @@ def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
     if any(rung.score is None for rung in tried):
         return None
     known = {_epochs(rung.recipe) for rung in tried}
-    best, cheapest = (_best(tried, scores) for scores in (compared(tried), [_score(rung) for rung in tried]))
+    scores, texts = [_score(rung) for rung in tried], [rung.closeness for rung in tried]
+    cheapest = _best(tried, scores)
+    best = cheapest if None in texts else _best(tried, texts)
     for wanted in (2 * max(best, cheapest), best / 2):
         # Between two lengths that were tried nothing is looked for: they differ little.
         if wanted not in known and LEAST <= wanted <= MOST:
@@ -87,7 +82,7 @@ def longer_or_shorter(tried: Sequence[Rung]) -> Recipe | None:
 def _best(tried: Sequence[Rung], scores: Sequence[float | None]) -> float:
     """Epochs of the best score, the fewest of several."""
     found = zip(tried, scores, strict=True)
-    return -max((round(score, 9), -_epochs(rung.recipe)) for rung, score in found if score is not None)[1]
+    return -max((score, -_epochs(rung.recipe)) for rung, score in found if score is not None)[1]
 
 
 def _epochs(recipe: Recipe) -> float:

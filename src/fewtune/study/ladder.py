@@ -176,7 +176,7 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
         return Rung(recipe, reason=str(error))
     finally:
         evaluator.budget = budget
-    score = float(np.concatenate(judged.oof.row_scores).mean())
+    score = judged.oof.score
     if not np.isfinite(score):
         return _no_number(evaluator, recipe)
     rung = Rung(recipe, judged)

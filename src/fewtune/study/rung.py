@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
+from fewtune.metrics.base import mean_score
 from fewtune.recipe import Recipe
 from fewtune.study.evaluator import Judged
 
@@ -24,9 +23,9 @@ class Rung:
         """How close what it wrote for held-out prompts comes to what was given, 0 to 100; None where it wrote none."""
         parts = () if self.judged is None else self.judged.oof.written or ()
         told = [part.closeness for part in parts if part.closeness is not None]
-        return float(np.concatenate(told).mean()) if told else None
+        return mean_score(told) if told else None
 
     @property
     def score(self) -> float | None:
         """The mean of what candidates are compared by, higher is better; None where it was not judged."""
-        return None if self.judged is None else float(np.concatenate(self.judged.oof.row_scores).mean())
+        return None if self.judged is None else self.judged.oof.score

@@ -14,7 +14,7 @@ import numpy as np
 from fewtune.data.splits import Split
 from fewtune.methods.base import IntArray
 from fewtune.metrics.base import OutOfFold
-from fewtune.study.epochs import compared
+from fewtune.study.choice import Candidate, choose
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.ladder import ALWAYS_WRITING, Climb, lengths, reserve
 from fewtune.study.progress import Progress
@@ -93,10 +93,10 @@ def _with_alone(part: Apart, evaluator: Evaluator, climbed: Climb) -> Apart:
         return replace(part, reason=TOO_FEW)
     same = [one.recipe for one in climbed.rungs if one.recipe.method.name == method]
     first = next(recipe for recipe in same if recipe.backbone == climbed.winning.recipe.backbone)
-    tried = [rung for rung in lengths(_evaluator(evaluator, part, splits), first) if rung.score is not None]
-    scored = zip(compared(tried), tried, strict=True)
-    best = max(scored, key=lambda pair: -np.inf if pair[0] is None else pair[0], default=(None, None))[1]
-    return replace(part, reason=NO_TIME) if best is None else replace(part, alone=best.judged)
+    tried = [one.judged for one in lengths(_evaluator(evaluator, part, splits), first) if one.judged is not None]
+    if not tried:
+        return replace(part, reason=NO_TIME)
+    return replace(part, alone=tried[choose([Candidate(method, one.oof) for one in tried])[0]])
 
 
 def _evaluator(evaluator: Evaluator, part: Apart, splits: Sequence[Split]) -> Evaluator:

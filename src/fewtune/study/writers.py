@@ -1,0 +1,80 @@
+"""Which of several writers wins, and which length of tuning stands for a method.
+
+The loss says which length to take: it is told of every token of every row. But few rows make a tuned model sure of
+itself before they make it write worse, and where that shows, in texts for held-out prompts that are clearly closer to
+what was given (`metrics/closeness.py`), the length that wrote them stands for its method. Clearly is two standard
+errors: of several lengths one is ahead by a single one often enough by chance.
+
+Legend: J splits, B held-out rows of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fewtune.methods.base import FloatArray, IntArray, Written
+from fewtune.metrics.base import mean_score
+from fewtune.metrics.closeness import closeness
+from fewtune.metrics.intervals import Groups
+from fewtune.metrics.paired import paired_error
+from fewtune.study.simplicity import BASELINES, rows_told_of, simplest
+
+CLEARLY = 2.0
+"""Corrected standard errors by which a length must write better, and cost less than every prompt, for its texts to
+count."""
+
+Scores = Sequence[FloatArray]
+"""Of one candidate, J arrays [B]."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What candidates were held against each other on."""
+
+    held_out: Sequence[IntArray]
+    """J arrays [B]."""
+    groups: Groups
+
+    def ahead(self, mine: Scores, other: Scores, errors: float) -> bool:
+        """Whether the mean of the one is higher by more than so many corrected standard errors."""
+        rows = rows_told_of(self.held_out, self.groups)
+        difference, error = paired_error(mine, other, self.held_out, rows=rows, groups=self.groups)
+        return difference > errors * error
+
+
+def best_writer(
+    scores: Sequence[Scores],
+    written: Sequence[Sequence[Written]],
+    methods: Sequence[str],
+    held_out: Sequence[IntArray],
+    groups: Groups,
+) -> int:
+    """The simplest of the tuned ones by what they wrote for held-out prompts; of plain text, and where a prompt costs
+    fewer bits than all of them, by costs.
+
+    A prompt is held against tuning by costs alone: who never ends is close to much that was given.
+
+    Parameters
+    ----------
+    scores : of each candidate, simplest first, minus the bits that completions cost.
+    written : of each candidate, what it wrote in each split.
+    methods : name of each candidate's method; one stands there several times where several lengths were tried.
+    """
+    tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
+    cheapest = max(range(len(methods)), key=lambda place: (mean_score(scores[place]), -place))
+    told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
+    if told is None:
+        return simplest(scores, methods, held_out, groups)
+    texts, wrote = dict(zip(tuned, told[0], strict=True)), Rows(told[1], groups)
+    costs = Rows(held_out, groups)
+    prompts = [scores[place] for place, method in enumerate(methods) if method in BASELINES]
+    standing = []
+    for method in dict.fromkeys(methods[place] for place in tuned):
+        lengths = [place for place in tuned if methods[place] == method]
+        least = max(lengths, key=lambda place: (mean_score(scores[place]), -place))
+        able = [place for place in lengths if all(costs.ahead(scores[place], one, CLEARLY) for one in prompts)]
+        best = max([least, *able], key=lambda place: (mean_score(texts[place]), -place))
+        standing.append(best if wrote.ahead(texts[best], texts[least], CLEARLY) else least)
+    place = simplest([texts[one] for one in standing], [methods[one] for one in standing], wrote.held_out, groups)
+    return standing[place]
