@@ -53,7 +53,12 @@ def sweep(path: Path, runs: int | None, peer: bool) -> dict[str, Any]:
     splits = repeated_folds(dataset.labels, folds=FOLDS, repeats=1, seed=0)
     settings = itertools.product(range(FOLDS), STRENGTHS, NAME_WEIGHTS)
     plan = [
-        Run(Recipe(Probe((strength,), strength, name_weight=weight)), splits[fold].train, splits[fold].test, seed=fold)
+        Run(
+            Recipe(Probe((strength,), strength, name_weight=weight, name_scales=(0.0,))),
+            splits[fold].train,
+            splits[fold].test,
+            seed=fold,
+        )
         for fold, strength, weight in settings
     ]
     if runs is not None:
@@ -95,7 +100,7 @@ def by_scikit_learn(context: Any, plan: list[Any], outcomes: list[Any], sample: 
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    from fewtune.methods.probe import head_rows
+    from fewtune.methods.head_rows import head_rows
 
     seconds, theirs, ours = [], [], []
     for place in sample:

@@ -2,7 +2,8 @@
 
 Layout: `config.json`, `model.safetensors`, tokenizer files, `modules.json` and `1_Pooling/` (so that transformers and
 sentence-transformers open it as an encoder), `adapter/` (PEFT), `head.safetensors`, `fewtune.json` (recipe, classes,
-temperature). A model that is asked for labels lies there whole, with `labels.json` in place of pooling and head.
+temperature); in `frozen/` an encoder like it, where the head reads the untuned one beside the tuned. A model that is
+asked for labels lies there whole, with `labels.json` in place of pooling and head.
 Safetensors only: a pickle among the weights is refused.
 """
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CARD = "fewtune.json"
-_POOLING_WORDS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", "last": "lasttoken"}
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def _running(process: int) -> bool:
 
 
 def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
+    from fewtune.backbones.keep import save_encoder
     from fewtune.backbones.language.keep import save_language_model
     from fewtune.backbones.quiet import quiet
 
@@ -128,10 +129,7 @@ def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
             save_language_model(model.fitted.language_model, folder)
         elif model.recipe.method.reads_text:
             assert encoder is not None
-            if not (folder / "config.json").exists():
-                encoder.model.save_pretrained(folder, safe_serialization=True)
-            encoder.tokenizer.save_pretrained(folder)
-            _write_pooling(encoder, folder)
+            save_encoder(encoder, folder)
     card = {
         "format": FORMAT,
         "task": "classification",
@@ -143,21 +141,6 @@ def _write(model: Model, encoder: Encoder | None, folder: Path) -> None:
         "backbone_fingerprint": None if backbone is None else backbone.fingerprint,
     }
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_pooling(encoder: Encoder, folder: Path) -> None:
-    modules = [
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-        {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules, indent=1))
-    (folder / "1_Pooling").mkdir(exist_ok=True)
-    (folder / "2_Normalize").mkdir(exist_ok=True)
-    pooling = {"word_embedding_dimension": encoder.width, f"pooling_mode_{_POOLING_WORDS[encoder.pooling.mode]}": True}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=1))
-    limit = {"max_seq_length": encoder.max_tokens, "do_lower_case": False}
-    (folder / "sentence_bert_config.json").write_text(json.dumps(limit, indent=1))
 
 
 def load(folder: str | Path) -> Model:

@@ -144,6 +144,11 @@ class Encoder:
         both_N2D = self._both(texts, None)
         return both_N2D.reshape(len(both_N2D), 2 * self.width) / np.float32(np.sqrt(2))
 
+    def directions(self, texts: Sequence[str]) -> Vectors:
+        """[N, 2D]: times the `features` of a text, the cosine of its embedding with that of each of these."""
+        embedded_ND = np.float32(np.sqrt(2)) * self.embed(texts)
+        return np.concatenate([np.zeros_like(embedded_ND), embedded_ND], axis=1)
+
     def _both(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> Vectors:
         if not texts:
             return np.zeros((0, 2, self.width), dtype=np.float32)

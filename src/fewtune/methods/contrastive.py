@@ -23,9 +23,9 @@ from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
 from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read
-from fewtune.methods.fitted_body import FittedBody
+from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
-from fewtune.methods.probe import HEAD_FILE, choose_strength, fit_on, head_rows
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settle
 from fewtune.methods.self_training import guarded, sample_pool
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Contrastive(TunedMethod):
     """Share of the layers, from the bottom, that stay frozen and are computed once for all runs."""
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
     default_strength: float = 10.0
+    name_scales: tuple[float, ...] = NAME_SCALES
+    """These three as the probe has them, and chosen as the probe chooses: the tuned body has seen every row of the
+    fold, so nothing can be chosen on it."""
+    beside_frozen: bool = True
+    """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
     rounds: int = 5
     """With unlabelled texts the head is self-trained as in `self_training`, with the same settings and guard."""
     final_share: float = 0.6
@@ -72,10 +77,12 @@ class Contrastive(TunedMethod):
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:
         """Read the head; `encoder` is the tuned body, saved as the model folder's own backbone."""
+        from fewtune.backbones.load import load_encoder
         from fewtune.methods.probe import FittedProbe
 
         assert encoder is not None
-        return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE))
+        beside = load_encoder(folder / FROZEN) if (folder / FROZEN).exists() else None
+        return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE), beside=beside)
 
 
 class ContrastiveTunable(Tunable):
@@ -150,15 +157,19 @@ class ContrastiveTunable(Tunable):
         self.body.train(mode)
 
     def finish(self) -> Fitted:
-        """Fit the head on the tuned embeddings, its strength chosen inside the fold."""
-        method = self.method
-        rows = head_rows(self.material, lambda texts: self.body.embed(texts).cpu().numpy(), class_names=True)
-        strength = choose_strength(rows, self.material, method.strengths, method.default_strength)
-        pool = sample_pool(self.material, method.pool_limit)
+        """Fit the head, with strength and scale of the names as frozen features have them chosen inside the fold."""
+        method, material = self.method, self.material
+        encoder = self.body.encoder
+        beside = encoder if method.beside_frozen else None
+        frozen = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+        settings = settle(frozen, material, method)
+        reader = Reader(self.body, beside=beside)
+        rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
+        pool = sample_pool(material, method.pool_limit)
         if not pool:
-            return FittedBody(self.body, fit_on(rows, self.material, strength))
-        head, notes = guarded(method, rows, self.body.embed(pool).cpu().numpy(), self.material, strength)
-        fitted = FittedBody(self.body, head)
+            return FittedBody(self.body, settings.fit(rows, len(material.classes)), beside=beside)
+        head, notes = guarded(method, rows, reader.embed(pool), material, settings)
+        fitted = FittedBody(self.body, head, beside=beside)
         fitted.notes = notes
         return fitted
 

@@ -23,8 +23,9 @@ from fewtune.backbones.encoder import unit
 from fewtune.methods.base import Fitted, IntArray, Material, Stack, Tunable, TunedMethod
 from fewtune.methods.fitted_body import FittedBody
 from fewtune.methods.head import LinearHead, Vectors
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settle
 from fewtune.methods.passes import in_batches, shuffled
-from fewtune.methods.probe import HEAD_FILE, FittedProbe, choose_strength, fit_on, head_rows
+from fewtune.methods.probe import FittedProbe
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -58,6 +59,7 @@ class CrossEntropyMethod(TunedMethod):
     """Weigh classes inversely to their size."""
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
     default_strength: float = 10.0
+    name_scales: tuple[float, ...] = NAME_SCALES
 
     @abstractmethod
     def body(self, encoder: Encoder, seeds: Sequence[int], largest: int | None = None) -> Body:
@@ -110,13 +112,12 @@ class CrossEntropyMethod(TunedMethod):
         assert material.encoder is not None
         rows = (tuple(material.texts), material.labels.tobytes(), tuple(material.groups or ()), material.seed)
         names = (material.classes, material.names)
-        return (material.encoder.fingerprint, rows, names, self.strengths, self.default_strength)
+        return (material.encoder.fingerprint, rows, names, self.strengths, self.default_strength, self.name_scales)
 
     def fit_head(self, material: Material, embed: Callable[[Sequence[str]], Vectors]) -> LinearHead:
         """A head on what `embed` makes of the rows."""
         rows = head_rows(material, embed, class_names=True)
-        strength = choose_strength(rows, material, self.strengths, self.default_strength)
-        return fit_on(rows, material, strength)
+        return settle(rows, material, self).fit(rows, len(material.classes))
 
     @classmethod
     def load(cls, folder: Path, classes: tuple[str, ...], encoder: Encoder | None) -> Fitted:

@@ -79,10 +79,15 @@ def fit_head(
     *,
     strength: float,
     weights_N: Sequence[float] | FloatArray | None = None,
+    towards_CD: Vectors | None = None,
 ) -> LinearHead:
     """Logistic regression with inverse regularisation `strength` (scikit-learn's `C`), one weight a row.
 
     The probabilities of scikit-learn's `LogisticRegression`, to about a thousandth; see `logistic.py`.
+
+    Parameters
+    ----------
+    towards_CD : weights that the penalty pulls towards, in place of zero.
     """
     present, codes_N = np.unique(labels_N, return_inverse=True)
     weight_CD = np.zeros((classes, vectors_ND.shape[1]), dtype=np.float32)
@@ -94,7 +99,11 @@ def fit_head(
     # The products are small: BLAS threads would spend their time waiting for one another (eight times slower here).
     with _blas().limit(limits=1, user_api="blas"):
         turned = turn(vectors_ND)
-        weight_CD[present], bias_C[present] = turned.head(fit_logistic(turned, codes_N, rows_N, strength=strength))
+        offsets_NC = None if towards_CD is None else vectors_ND @ towards_CD[present].T
+        found = fit_logistic(turned, codes_N, rows_N, strength=strength, offsets_NC=offsets_NC)
+        weight_CD[present], bias_C[present] = turned.head(found)
+    if towards_CD is not None:
+        weight_CD[present] += towards_CD[present]
     return LinearHead(weight_CD, bias_C)
 
 

@@ -100,16 +100,27 @@ def _largest_first(gram: FloatArray) -> tuple[FloatArray, FloatArray]:
     return values[real][::-1], np.ascontiguousarray(vectors[:, real][:, ::-1])
 
 
-def fit_logistic(turned: Turned, labels_N: IntArray, weights_N: FloatArray, *, strength: float) -> FloatArray:
+def fit_logistic(
+    turned: Turned,
+    labels_N: IntArray,
+    weights_N: FloatArray,
+    *,
+    strength: float,
+    offsets_NC: FloatArray | None = None,
+) -> FloatArray:
     """[P, C] minimum of strength · Σ weight · cross-entropy + ½ ‖weights‖², labels being 0 … C - 1.
 
     Between two classes scikit-learn fits one row of weights and ½ is its penalty; here two, each its half, so the
     penalty counts double.
+
+    Parameters
+    ----------
+    offsets_NC : what is added to the logits before anything is learned; None: nothing.
     """
-    problem = _Problem(turned, labels_N, weights_N, strength)
+    problem = _Problem(turned, labels_N, weights_N, strength, offsets_NC)
     power = float(np.log10(strength))
     below = int(np.floor(power))
-    if round(power, 9) == round(power):
+    if offsets_NC is not None or round(power, 9) == round(power):
         return problem.from_nothing().astype(np.float64)
     low_PC, high_PC = (_landmark(turned, labels_N, place) for place in (below, below + 1))
     return problem.from_near(low_PC + np.float32(power - below) * (high_PC - low_PC)).astype(np.float64)
@@ -126,8 +137,16 @@ def _landmark(turned: Turned, labels_N: IntArray, power: int) -> Single:
 class _Problem:
     """One fit: what is minimised, in the rows' own coordinates."""
 
-    def __init__(self, turned: Turned, labels_N: IntArray, weights_N: FloatArray, strength: float) -> None:
+    def __init__(
+        self,
+        turned: Turned,
+        labels_N: IntArray,
+        weights_N: FloatArray,
+        strength: float,
+        offsets_NC: FloatArray | None = None,
+    ) -> None:
         self.turned, self.labels_N = turned, labels_N
+        self.offsets_NC = None if offsets_NC is None else offsets_NC.astype(np.float32)
         self.classes, total = int(labels_N.max()) + 1, float(weights_N.sum())
         self.shares_N = (weights_N / total).astype(np.float32)
         self.ridge = (2.0 if self.classes == 2 else 1.0) / (strength * total)
@@ -192,6 +211,8 @@ class _Problem:
     def _softmax(self, point_PC: Single) -> tuple[Single, Single]:
         """[N, C] probabilities, and [N] the logarithm of that of each row's label."""
         logits_NC = self.turned.design_NP @ point_PC
+        if self.offsets_NC is not None:
+            logits_NC += self.offsets_NC
         logits_NC -= logits_NC.max(axis=1, keepdims=True)
         own_N = logits_NC[self.every, self.labels_N]
         np.exp(logits_NC, out=logits_NC)

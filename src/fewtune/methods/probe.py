@@ -1,99 +1,23 @@
-"""Probe: frozen features and a logistic regression, with class names as extra rows while rows are few.
+"""Probe: frozen features and a logistic regression, which starts from the class names (`head_rows.py`).
 
-Everything that is chosen (strength, whether names help) is chosen from the training rows of the fold alone.
+Everything that is chosen (strength, how far names are trusted) is chosen from the training rows of the fold alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fewtune.data.splits import repeated_folds
-from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material
-from fewtune.methods.class_names import informative, names_to_read, weight
-from fewtune.methods.head import LinearHead, fit_head
+from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material
+from fewtune.methods.head import LinearHead
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, HeadSettings, head_rows, settle
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
-
-INNER_FOLDS = 3
-HEAD_FILE = "head.safetensors"
-Vectors = NDArray[np.float32]
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class HeadRows:
-    """The rows a head is fitted on: labelled texts, then class names where they are used."""
-
-    vectors_ND: NDArray[np.float32]
-    labels_N: IntArray
-    weights_N: FloatArray
-    given: int
-    """How many of the rows are labelled texts; the names come after."""
-
-    @property
-    def names_used(self) -> bool:
-        """Whether class names are among the rows."""
-        return len(self.labels_N) > self.given
-
-
-def head_rows(material: Material, embed: Embed, *, class_names: bool, name_weight: float | None = None) -> HeadRows:
-    """Embedded labelled texts, and embedded class names when they are words and point at the right classes."""
-    vectors_ND, labels_N = embed(material.texts), material.labels
-    weights_N = np.ones(len(labels_N))
-    names = names_to_read(material) if class_names else None
-    if names is not None:
-        names_CD = embed(names)
-        if informative((vectors_ND @ names_CD.T).astype(np.float64), labels_N):
-            classes = len(material.classes)
-            by_rule = weight(len(labels_N), classes)
-            name_weights_C = np.full(classes, by_rule if name_weight is None else name_weight)
-            return HeadRows(
-                np.concatenate([vectors_ND, names_CD]),
-                np.concatenate([labels_N, np.arange(classes)]),
-                np.concatenate([weights_N, name_weights_C]),
-                len(labels_N),
-            )
-    return HeadRows(vectors_ND, labels_N, weights_N, len(labels_N))
-
-
-def choose_strength(rows: HeadRows, material: Material, strengths: Sequence[float], default: float) -> float:
-    """The strength with the least log loss over inner folds; `default` when a class has too few rows to split."""
-    counts = np.bincount(rows.labels_N[: rows.given])
-    if len(strengths) == 1 or counts[counts > 0].min() < INNER_FOLDS or len(counts[counts > 0]) < 2:
-        return default
-    labels_N = rows.labels_N[: rows.given]
-    groups = None if material.groups is None else list(material.groups)
-    splits = repeated_folds(labels_N.tolist(), groups, folds=INNER_FOLDS, repeats=1, seed=material.seed)
-    extra = np.arange(rows.given, len(rows.labels_N))
-    losses = []
-    for strength in strengths:
-        total = 0.0
-        for split in splits:
-            train = np.concatenate([split.train, extra])
-            head = fit_head(
-                rows.vectors_ND[train],
-                rows.labels_N[train],
-                len(material.classes),
-                strength=strength,
-                weights_N=rows.weights_N[train],
-            )
-            probs_NC = head.predict_proba(rows.vectors_ND[split.test])
-            right_N = probs_NC[np.arange(len(split.test)), labels_N[split.test]]
-            total -= float(np.log(np.clip(right_N, 1e-6, 1.0)).sum())
-        losses.append(total)
-    return float(strengths[int(np.argmin(losses))])
-
-
-def fit_on(rows: HeadRows, material: Material, strength: float) -> LinearHead:
-    """The head on all rows."""
-    return fit_head(rows.vectors_ND, rows.labels_N, len(material.classes), strength=strength, weights_N=rows.weights_N)
 
 
 @dataclass(frozen=True)
@@ -112,17 +36,22 @@ class Probe(ClosedFormMethod):
     """Whether class names may join as rows."""
     name_weight: float | None = None
     """How much a class name counts beside a labelled row; None: as much while rows are few, less as they grow."""
+    name_scales: tuple[float, ...] = NAME_SCALES
+    """Candidates for what the cosine with a class name is multiplied by to start from; 0: start from nothing."""
 
     def fit(self, material: Material) -> Fitted:
-        """Embed, choose the strength inside the fold, fit."""
+        """Embed, choose strength and scale of the names inside the fold, fit."""
         assert material.encoder is not None
         rows = head_rows(
-            material, material.encoder.features, class_names=self.class_names, name_weight=self.name_weight
+            material,
+            material.encoder.features,
+            class_names=self.class_names,
+            name_weight=self.name_weight,
+            read_names=material.encoder.directions,
         )
-        strength = choose_strength(rows, material, self.strengths, self.default_strength)
-        fitted = FittedProbe(material.encoder, fit_on(rows, material, strength))
-        names = "with class names as rows" if rows.names_used else "without class names"
-        fitted.notes = (f"strength {strength:g}, {names}",)
+        settings = settle(rows, material, self)
+        fitted = FittedProbe(material.encoder, settings.fit(rows, len(material.classes)))
+        fitted.notes = (noted(settings, names_used=rows.names_used),)
         return fitted
 
     @classmethod
@@ -132,15 +61,28 @@ class Probe(ClosedFormMethod):
         return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE))
 
 
-class FittedProbe(Fitted):
-    """A head on a frozen encoder."""
+def noted(settings: HeadSettings, *, names_used: bool) -> str:
+    """What was chosen inside the fold, in words."""
+    names = f"with class names as rows, trusted {settings.name_scale:g}" if names_used else "without class names"
+    return f"strength {settings.strength:g}, {names}"
 
-    def __init__(self, encoder: Encoder, head: LinearHead) -> None:
-        self.encoder, self.head = encoder, head
+
+class FittedProbe(Fitted):
+    """A head on an encoder.
+
+    Parameters
+    ----------
+    beside : the frozen encoder whose features stand beside those of a tuned one; None where there is none.
+    """
+
+    def __init__(self, encoder: Encoder, head: LinearHead, *, beside: Encoder | None = None) -> None:
+        self.encoder, self.head, self.beside = encoder, head, beside
         self.trainable_parameters = head.size
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities from the head."""
+        if self.beside is not None:
+            return self.head.predict_proba(np.concatenate([self.encoder.embed(texts), self.beside.features(texts)], 1))
         # A head fitted on a tuned body reads its last layer, a frozen probe's reads two: the width tells.
         frozen = self.head.weight_CD.shape[1] == 2 * self.encoder.width
         return self.head.predict_proba(self.encoder.features(texts) if frozen else self.encoder.embed(texts))

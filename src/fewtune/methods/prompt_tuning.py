@@ -26,7 +26,7 @@ from fewtune.methods.class_names import names_to_read
 from fewtune.methods.cross_entropy import CrossEntropyMethod, once
 from fewtune.methods.fitted_body import FittedBody
 from fewtune.methods.head import LinearHead, Vectors
-from fewtune.methods.probe import HEAD_FILE
+from fewtune.methods.head_rows import HEAD_FILE
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder

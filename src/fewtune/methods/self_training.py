@@ -22,17 +22,18 @@ import numpy as np
 
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material
-from fewtune.methods.head import LinearHead, fit_head
-from fewtune.methods.probe import (
+from fewtune.methods.head import LinearHead
+from fewtune.methods.head_rows import (
     HEAD_FILE,
     INNER_FOLDS,
-    FittedProbe,
+    NAME_SCALES,
     HeadRows,
+    HeadSettings,
     Vectors,
-    choose_strength,
-    fit_on,
     head_rows,
+    settle,
 )
+from fewtune.methods.probe import FittedProbe
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -72,15 +73,17 @@ class SelfTraining(ClosedFormMethod):
     """At most this many unlabelled texts are used, a seeded sample."""
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
     default_strength: float = 10.0
+    name_scales: tuple[float, ...] = NAME_SCALES
+    """As the probe has them."""
 
     def fit(self, material: Material) -> Fitted:
         """Fit the probe, self-train, keep whichever the inner folds prefer."""
         assert material.encoder is not None
         encoder = material.encoder
-        rows = head_rows(material, encoder.features, class_names=True)
-        strength = choose_strength(rows, material, self.strengths, self.default_strength)
+        rows = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+        settings = settle(rows, material, self)
         pool_UD = encoder.features(sample_pool(material, self.pool_limit))
-        head, notes = guarded(self, rows, pool_UD, material, strength)
+        head, notes = guarded(self, rows, pool_UD, material, settings)
         fitted = FittedProbe(encoder, head)
         fitted.notes = notes
         return fitted
@@ -103,19 +106,21 @@ def sample_pool(material: Material, limit: int) -> list[str]:
 
 
 def guarded(
-    method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float
+    method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, settings: HeadSettings
 ) -> tuple[LinearHead, tuple[str, ...]]:
     """The self-trained head, or the supervised one where inner folds of the labelled rows prefer it."""
-    supervised = fit_on(rows, material, strength)
+    supervised = settings.fit(rows, len(material.classes))
     if len(pool_UD) == 0:
         return supervised, ("no unlabelled text to learn from: supervised probe kept",)
-    gain = _inner_gain(method, rows, pool_UD, material, strength)
+    gain = _inner_gain(method, rows, pool_UD, material, settings)
     if gain < 0:
         return supervised, ("guard: self-training was worse on inner folds, supervised head kept",)
-    return self_train(method, rows, pool_UD, len(material.classes), strength), ("self-training kept by the guard",)
+    return self_train(method, rows, pool_UD, len(material.classes), settings), ("self-training kept by the guard",)
 
 
-def _inner_gain(method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, strength: float) -> float:
+def _inner_gain(
+    method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, settings: HeadSettings
+) -> float:
     """Gain in accuracy on the labelled rows, out of inner folds; 0 where rows are too few to tell."""
     labels_N = rows.labels_N[: rows.given]
     counts = np.bincount(labels_N)
@@ -126,10 +131,8 @@ def _inner_gain(method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Ma
     gains: list[float] = []
     for split in repeated_folds(labels_N.tolist(), groups, folds=INNER_FOLDS, repeats=1, seed=material.seed):
         part = take(rows, np.concatenate([split.train, extra]), len(split.train))
-        before = fit_head(
-            part.vectors_ND, part.labels_N, len(material.classes), strength=strength, weights_N=part.weights_N
-        )
-        after = self_train(method, part, pool_UD, len(material.classes), strength)
+        before = settings.fit(part, len(material.classes))
+        after = self_train(method, part, pool_UD, len(material.classes), settings)
         truth = labels_N[split.test]
         gains += list(
             right(after, rows.vectors_ND[split.test], truth) - right(before, rows.vectors_ND[split.test], truth)
@@ -153,19 +156,20 @@ def right(head: LinearHead, vectors_ND: Vectors, labels_N: IntArray) -> FloatArr
     return np.asarray(head.logits(vectors_ND).argmax(1) == labels_N, dtype=np.float64)
 
 
-def self_train(method: Teaching, rows: HeadRows, pool_UD: Vectors, classes: int, strength: float) -> LinearHead:
+def self_train(method: Teaching, rows: HeadRows, pool_UD: Vectors, classes: int, settings: HeadSettings) -> LinearHead:
     """Rounds of labelling the pool and fitting again; each round trusts more of it."""
-    head = fit_head(rows.vectors_ND, rows.labels_N, classes, strength=strength, weights_N=rows.weights_N)
+    head = settings.fit(rows, classes)
     counts_C = np.bincount(rows.labels_N[: rows.given], minlength=classes).astype(np.float64)
     for round_ in range(1, method.rounds + 1):
         chosen, labels, confidence = surest(head.predict_proba(pool_UD), method.final_share * round_ / method.rounds)
-        head = fit_head(
-            np.concatenate([rows.vectors_ND, pool_UD[chosen]]),
-            np.concatenate([rows.labels_N, labels]),
-            classes,
-            strength=strength,
-            weights_N=np.concatenate([method.labelled_weight * rows.weights_N, align(confidence, labels, counts_C)]),
+        weights = [method.labelled_weight * rows.weights_N, align(confidence, labels, counts_C)]
+        taught = dataclasses.replace(
+            rows,
+            vectors_ND=np.concatenate([rows.vectors_ND, pool_UD[chosen]]),
+            labels_N=np.concatenate([rows.labels_N, labels]),
+            weights_N=np.concatenate(weights),
         )
+        head = settings.fit(taught, classes)
     return head
 
 
