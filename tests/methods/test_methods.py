@@ -212,3 +212,21 @@ def test_unknown_methods_and_settings():
     for plain in ({}, {"method": "probe", "settings": {"colour": 1}}, {"method": "magic"}, {"method": 3}):
         with pytest.raises(UsageError):
             Recipe.from_json(plain)
+
+
+def test_a_contrastive_head_reads_the_frozen_encoder_beside_the_tuned_one(tiny_encoder, tmp_path):
+    dataset = toy_dataset(6)
+    labels = np.asarray([dataset.classes.index(row.label) for row in dataset.examples])
+    material = Material(dataset.texts, labels, dataset.classes, tiny_encoder)
+    both, alone = (fit(dataclasses.replace(quick("contrastive"), beside_frozen=beside), material) for beside in (1, 0))
+    assert both.head.weight_CD.shape[1] == 3 * tiny_encoder.width
+    assert alone.head.weight_CD.shape[1] == tiny_encoder.width
+    read = np.concatenate([both.body.embed(dataset.texts).cpu().numpy(), tiny_encoder.features(dataset.texts)], axis=1)
+    np.testing.assert_allclose(both.predict_proba(dataset.texts), both.head.predict_proba(read), atol=1e-6)
+    for name, fitted in (("both", both), ("alone", alone)):
+        (tmp_path / name).mkdir()
+        fitted.save(tmp_path / name)
+    assert (tmp_path / "both" / "frozen" / "model.safetensors").exists()
+    assert not (tmp_path / "alone" / "frozen").exists()
+    frozen = load_encoder(tmp_path / "both" / "frozen")
+    np.testing.assert_allclose(frozen.features(dataset.texts), tiny_encoder.features(dataset.texts), atol=1e-6)

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from fewtune.metrics.base import FloatArray, IntArray, cluster_index, row_means
-from fewtune.metrics.intervals import Groups, cluster_variance, correction
+from fewtune.metrics.intervals import Groups, cluster_variance, correction, design_effect
 
 Verdict = Literal["better", "worse", "cannot be told apart"]
 
@@ -126,6 +126,23 @@ def paired_error(
     seen = len(np.unique(cluster_N[np.isfinite(difference_N)]))
     least = _least_variance(seen) if _are_shares(scores_a, scores_b) else 0.0
     return float(np.concatenate(differences).mean()), float(np.sqrt(max(variance, least)))
+
+
+def stretched_error(
+    scores_a: Sequence[FloatArray],
+    scores_b: Sequence[FloatArray],
+    held_out: Sequence[IntArray],
+    *,
+    rows: int,
+    groups: Groups = None,
+) -> tuple[float, float]:
+    """As `paired_error`, from the spread of the rows in place of that of the splits, stretched by what splits share.
+
+    Where splits are few (three folds) the variance of their means is itself a matter of luck; rows there are enough of.
+    """
+    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    drawn = cluster_variance(row_means(differences, held_out, rows), cluster_index(groups, rows))
+    return float(np.concatenate(differences).mean()), float(np.sqrt(design_effect(held_out, rows) * drawn))
 
 
 def compare_scores(

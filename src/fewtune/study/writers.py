@@ -17,11 +17,11 @@ from fewtune.methods.base import FloatArray, IntArray, Written
 from fewtune.metrics.base import mean_score
 from fewtune.metrics.closeness import closeness
 from fewtune.metrics.intervals import Groups
-from fewtune.metrics.paired import paired_error
+from fewtune.metrics.paired import stretched_error
 from fewtune.study.simplicity import BASELINES, rows_told_of, simplest
 
 CLEARLY = 2.0
-"""Corrected standard errors by which a length must write better, and cost less than every prompt, for its texts to
+"""Standard errors by which a length must write better, and cost less than every prompt, for its texts to
 count."""
 
 Scores = Sequence[FloatArray]
@@ -37,9 +37,9 @@ class Rows:
     groups: Groups
 
     def ahead(self, mine: Scores, other: Scores, errors: float) -> bool:
-        """Whether the mean of the one is higher by more than so many corrected standard errors."""
+        """Whether the mean of the one is higher by more than so many standard errors."""
         rows = rows_told_of(self.held_out, self.groups)
-        difference, error = paired_error(mine, other, self.held_out, rows=rows, groups=self.groups)
+        difference, error = stretched_error(mine, other, self.held_out, rows=rows, groups=self.groups)
         return difference > errors * error
 
 
