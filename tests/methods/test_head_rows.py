@@ -137,3 +137,29 @@ def test_name_rows_and_name_directions_go_together(tiny_encoder):
     )
     assert rows.names_CD is None
     assert not rows.names_used
+
+
+def test_no_group_stands_on_both_sides_of_an_inner_split():
+    rows, vectors, labels = made(31, noise=1.0)
+    rare = np.where(np.arange(31) == 2, 2, labels % 2)
+    groups = [str(row // 3) for row in range(31)]
+    rows = HeadRows(vectors, rare, np.ones(31), 31, rows.names_CD)
+    given = Material(["x"] * 31, rare, ("a", "b", "c"), None, groups=groups)
+    pairs = []
+    fit = HeadSettings.fit
+
+    def watched(self, rows, classes, index=None):
+        left_out = set(range(31)) - set(index)
+        pairs.append(({groups[row] for row in index}, {groups[row] for row in left_out if rare[row] != 2}))
+        return fit(self, rows, classes, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HeadSettings, "fit", watched)
+        settle(rows, given, Probe())
+    assert pairs
+    assert all(not learned & held_out for learned, held_out in pairs)
+
+
+def test_a_single_strength_is_the_one():
+    rows, _, labels = made(30)
+    assert settle(rows, material(labels), Probe(strengths=(3.0,), name_scales=(2.0,))) == HeadSettings(3.0, 2.0)

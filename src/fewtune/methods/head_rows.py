@@ -132,42 +132,54 @@ def head_rows(
 
 
 def settle(rows: HeadRows, material: Material, method: Settling) -> HeadSettings:
-    """Scale of the names, then strength: those of least log loss over inner folds, each at its best temperature.
+    """Scale of the names, then strength, by their log losses over inner folds, each at its best temperature.
 
-    The defaults where no two classes have rows enough to be split. Rows of a class with too few are always learned
-    from.
+    The scale of least loss is taken; of the strengths the default, unless another is clearly better. Where no two
+    classes have rows enough to be split, both are the defaults.
     """
     scales = method.name_scales if rows.names_CD is not None else (0.0,)
-    found = HeadSettings(method.default_strength, DEFAULT_SCALE if DEFAULT_SCALE in scales else scales[0])
-    labels_N = rows.labels_N[: rows.given]
-    enough_N = np.bincount(labels_N, minlength=1)[labels_N] >= INNER_FOLDS
-    if len(np.unique(labels_N[enough_N])) < 2 or len(scales) == len(method.strengths) == 1:
-        return found
-    can, extra = np.flatnonzero(enough_N), np.flatnonzero(~enough_N)
-    extra = np.concatenate([extra, np.arange(rows.given, len(rows.labels_N))])
-    groups = None if material.groups is None else [material.groups[int(row)] for row in can]
-    splits = [
-        (np.concatenate([can[split.train], extra]), can[split.test])
-        for split in repeated_folds(labels_N[can].tolist(), groups, folds=INNER_FOLDS, repeats=1, seed=material.seed)
-    ]
-
-    truth = labels_N[np.concatenate([test for _, test in splits])]
+    strengths = method.strengths or (method.default_strength,)
+    strength = method.default_strength if method.default_strength in strengths else strengths[0]
+    splits = _inner_splits(rows.labels_N[: rows.given], material)
+    if not splits or len(scales) == len(strengths) == 1:
+        return HeadSettings(strength, DEFAULT_SCALE if DEFAULT_SCALE in scales else scales[0])
+    names = np.arange(rows.given, len(rows.labels_N))
+    truth = rows.labels_N[np.concatenate([test for _, test in splits])]
 
     def losses(settings: HeadSettings) -> FloatArray:
-        logits = [
-            settings.fit(rows, len(material.classes), train).logits(rows.vectors_ND[test]) for train, test in splits
-        ]
+        heads = [settings.fit(rows, len(material.classes), np.concatenate([train, names])) for train, _ in splits]
+        logits = [head.logits(rows.vectors_ND[test]) for head, (_, test) in zip(heads, splits, strict=True)]
         return _log_losses(np.concatenate(logits), truth)
 
-    by_scale = [losses(HeadSettings(found.strength, scale)) for scale in scales]
-    best = int(np.argmin([one.mean() for one in by_scale]))
-    found, standing = HeadSettings(found.strength, scales[best]), by_scale[best]
-    for strength in method.strengths:
-        if strength != method.default_strength:
-            other = losses(HeadSettings(strength, found.name_scale))
-            gain = standing - other
+    by_scale = [losses(HeadSettings(strength, scale)) for scale in scales]
+    least = int(np.argmin([one.mean() for one in by_scale]))
+    found, standing = HeadSettings(strength, scales[least]), by_scale[least]
+    for other in strengths:
+        if other != strength:
+            loss = losses(HeadSettings(other, found.name_scale))
+            gain = standing - loss
             if gain.mean() > CLEARLY * gain.std() / np.sqrt(len(gain)):
-                found, standing = HeadSettings(strength, found.name_scale), other
+                found, standing = HeadSettings(other, found.name_scale), loss
+    return found
+
+
+def _inner_splits(labels_N: IntArray, material: Material) -> list[tuple[IntArray, IntArray]]:
+    """Rows to learn from and rows held out; a class with too few rows to be split is always learned from.
+
+    None where fewer than two classes can be split.
+    """
+    enough_N = np.bincount(labels_N, minlength=1)[labels_N] >= INNER_FOLDS
+    if len(np.unique(labels_N[enough_N])) < 2:
+        return []
+    can, rare = np.flatnonzero(enough_N), np.flatnonzero(~enough_N)
+    group = (lambda row: None) if material.groups is None else material.groups.__getitem__
+    inner = None if material.groups is None else [group(int(row)) for row in can]
+    found = []
+    for split in repeated_folds(labels_N[can].tolist(), inner, folds=INNER_FOLDS, repeats=1, seed=material.seed):
+        train, test = can[split.train], can[split.test]
+        held_out = {group(int(row)) for row in test} - {None}
+        kept = [row for row in rare if group(int(row)) not in held_out]
+        found.append((np.concatenate([train, np.asarray(kept, dtype=np.int64)]), test))
     return found
 
 
