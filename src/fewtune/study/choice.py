@@ -46,7 +46,7 @@ class Prior:
 
 PRIORS: dict[str, Prior] = {
     "majority": Prior(-0.25, 0.20, "vague: text nearly always tells something"),
-    "zero_shot": Prior(-0.15, 0.20, "vague: a label a class usually beats none"),
+    "zero_shot": Prior(-0.15, 0.10, "the probe starts from the same names and stays near them where that is best"),
     "probe": Prior(0.0, 0.0, "the reference"),
     "self_training": Prior(0.01, 0.03, "self-training on sentence embeddings, small gains with a guard"),
     "contrastive": Prior(0.06, 0.04, "SetFit against its own frozen probe: +4 to +11 on four sets, -0.3 on one"),
