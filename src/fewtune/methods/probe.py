@@ -63,8 +63,9 @@ class Probe(ClosedFormMethod):
 
 def noted(settings: HeadSettings, *, names_used: bool) -> str:
     """What was chosen inside the fold, in words."""
-    names = f"with class names as rows, trusted {settings.name_scale:g}" if names_used else "without class names"
-    return f"strength {settings.strength:g}, {names}"
+    names = "with class names as rows" if names_used else "without class names"
+    start = f", started from them at scale {settings.name_scale:g}" if names_used and settings.name_scale else ""
+    return f"strength {settings.strength:g}, {names}{start}"
 
 
 class FittedProbe(Fitted):
