@@ -1,9 +1,11 @@
 """Which of several writers wins, and which length of tuning stands for a method.
 
 The loss says which length to take: it is told of every token of every row. But few rows make a tuned model sure of
-itself before they make it write worse, and where that shows, in texts for held-out prompts that are clearly closer to
-what was given (`metrics/closeness.py`), the length that wrote them stands for its method. Clearly is two standard
-errors: of several lengths one is ahead by a single one often enough by chance.
+itself before they make it write worse, and where that shows, in texts for held-out prompts that come closer to what was
+given (`metrics/closeness.py`), the length that wrote them stands for its method, if it still costs clearly less than
+every prompt: one that has lost what tuning bought is not taken for its texts.
+
+Errors are those of rows, as there may be no more than three splits to tell an error by.
 
 Legend: J splits, B held-out rows of one.
 """
@@ -20,9 +22,9 @@ from fewtune.metrics.intervals import Groups
 from fewtune.metrics.paired import stretched_error
 from fewtune.study.simplicity import BASELINES, rows_told_of, simplest
 
-CLEARLY = 2.0
-"""Standard errors by which a length must write better, and cost less than every prompt, for its texts to
-count."""
+AHEAD, CLEARLY = 1.0, 2.0
+"""Standard errors by which a length must write better, and by which it must cost less than every prompt, for its texts
+to count."""
 
 Scores = Sequence[FloatArray]
 """Of one candidate, J arrays [B]."""
@@ -75,6 +77,6 @@ def best_writer(
         least = max(lengths, key=lambda place: (mean_score(scores[place]), -place))
         able = [place for place in lengths if all(costs.ahead(scores[place], one, CLEARLY) for one in prompts)]
         best = max([least, *able], key=lambda place: (mean_score(texts[place]), -place))
-        standing.append(best if wrote.ahead(texts[best], texts[least], CLEARLY) else least)
+        standing.append(best if wrote.ahead(texts[best], texts[least], AHEAD) else least)
     place = simplest([texts[one] for one in standing], [methods[one] for one in standing], wrote.held_out, groups)
     return standing[place]
