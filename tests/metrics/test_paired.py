@@ -7,7 +7,7 @@ import pytest
 from metrics_worlds import World, cross_validate, make_splits, right
 from scipy import stats
 
-from fewtune.metrics.paired import compare, compare_scores, constant_scores, paired_error
+from fewtune.metrics.paired import compare, compare_scores, constant_scores, paired_error, stretched_error
 
 
 def folds_of(rows, folds=5, repeats=2):
@@ -227,3 +227,17 @@ def test_a_real_gain_is_found():
         b = [right(labels_N[rows], rng.random((len(rows), 2))) for rows in held_out]
         found += compare(a, b, held_out).verdict == "better"
     assert found == 30
+
+
+def test_a_stretched_error_does_not_hang_on_how_three_splits_fell():
+    """The same rows dealt into three splits anew: the splits' error jumps, the rows' stays, stretched by √2.5."""
+    rng = np.random.default_rng(0)
+    a_N, b_N = rng.normal(1, 4, 60), np.zeros(60)
+    errors = []
+    for _ in range(20):
+        held_out = np.split(rng.permutation(60), 3)
+        given = split(a_N, held_out), split(b_N, held_out), held_out
+        errors.append((paired_error(*given, rows=60)[1], stretched_error(*given, rows=60)[1]))
+    of_splits, of_rows = np.asarray(errors).T
+    np.testing.assert_allclose(of_rows, np.sqrt(2.5) * a_N.std(ddof=1) / np.sqrt(60))
+    assert of_splits.max() > 1.5 * of_splits.min()

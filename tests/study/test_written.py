@@ -206,10 +206,12 @@ def test_a_length_of_more_loss_must_write_better_by_more_than_chance():
     assert choose([wrote(10.0, 40.0), wrote(12.0, 60.0)], 60.0)[0] == 1
 
 
-def test_no_length_is_taken_that_costs_as_much_as_a_prompt_where_another_costs_less():
+def test_no_length_is_taken_that_loses_half_of_what_another_saves_over_a_prompt():
     prompt, short = Candidate("zero_shot", sure(12.0, 1.0)), Candidate("lora", sure(10.0, 40.0))
     assert choose([prompt, short, Candidate("lora", sure(12.0, 60.0))], 60.0)[0] == 1
-    assert choose([prompt, short, Candidate("lora", sure(11.0, 60.0))], 60.0)[0] == 2
+    assert choose([prompt, short, Candidate("lora", sure(11.1, 60.0))], 60.0)[0] == 1
+    assert choose([prompt, short, Candidate("lora", sure(10.9, 60.0))], 60.0)[0] == 2
+    assert choose([short, Candidate("lora", sure(12.0, 60.0))], 60.0)[0] == 1, "nothing to lose without a prompt"
 
 
 def test_longer_is_tried_while_the_loss_falls_whatever_the_texts_say():

@@ -232,7 +232,7 @@ def _selection(climb: Climb) -> dict[str, Any]:
     title = climb.rungs[climb.winner].recipe.title
     rule = (
         "of each method the number of epochs with the least cross-validated loss, or the one that wrote best where "
-        "that is ahead by more than one standard error and still costs fewer bits than every prompt by two, and of "
+        "that is ahead by more than one standard error and keeps half of the bits saved over the best prompt, and of "
         "the methods the simplest within one standard error of the best, by how close what each wrote for the same "
         "held-out prompts comes to the given completions (chrF); "
         "a prompt only where it costs fewer bits per byte than all that were tuned"

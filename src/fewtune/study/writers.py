@@ -2,8 +2,8 @@
 
 The loss says which length to take: it is told of every token of every row. But few rows make a tuned model sure of
 itself before they make it write worse, and where that shows, in texts for held-out prompts that come closer to what was
-given (`metrics/closeness.py`), the length that wrote them stands for its method, if it still costs clearly less than
-every prompt: one that has lost what tuning bought is not taken for its texts.
+given (`metrics/closeness.py`), the length that wrote them stands for its method, if it still costs less than every
+prompt: one that has lost half of what tuning bought is not taken for its texts.
 
 Errors are those of rows, as there may be no more than three splits to tell an error by.
 
@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fewtune.methods.base import FloatArray, IntArray, Written
 from fewtune.metrics.base import mean_score
 from fewtune.metrics.closeness import closeness
@@ -22,8 +24,10 @@ from fewtune.metrics.intervals import Groups
 from fewtune.metrics.paired import stretched_error
 from fewtune.study.simplicity import BASELINES, rows_told_of, simplest
 
-AHEAD, CLEARLY = 1.0, 2.0
-"""Standard errors by which a length must write better, and by which it must cost less than every prompt, for its texts
+AHEAD = 1.0
+"""Standard errors by which a length must write better."""
+KEPT = 0.5
+"""Share of the bits that the cheapest length saves over the cheapest prompt which another must save too, for its texts
 to count."""
 
 Scores = Sequence[FloatArray]
@@ -38,11 +42,11 @@ class Rows:
     """J arrays [B]."""
     groups: Groups
 
-    def ahead(self, mine: Scores, other: Scores, errors: float) -> bool:
-        """Whether the mean of the one is higher by more than so many standard errors."""
+    def ahead(self, mine: Scores, other: Scores) -> bool:
+        """Whether the mean of the one is higher by more than chance."""
         rows = rows_told_of(self.held_out, self.groups)
         difference, error = stretched_error(mine, other, self.held_out, rows=rows, groups=self.groups)
-        return difference > errors * error
+        return difference > AHEAD * error
 
 
 def best_writer(
@@ -64,19 +68,19 @@ def best_writer(
     methods : name of each candidate's method; one stands there several times where several lengths were tried.
     """
     tuned = [place for place, method in enumerate(methods) if method not in BASELINES]
-    cheapest = max(range(len(methods)), key=lambda place: (mean_score(scores[place]), -place))
+    means = [mean_score(one) for one in scores]
+    cheapest = max(range(len(methods)), key=lambda place: (means[place], -place))
     told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
     if told is None:
         return simplest(scores, methods, held_out, groups)
     texts, wrote = dict(zip(tuned, told[0], strict=True)), Rows(told[1], groups)
-    costs = Rows(held_out, groups)
-    prompts = [scores[place] for place, method in enumerate(methods) if method in BASELINES]
+    prompt = max((means[place] for place, method in enumerate(methods) if method in BASELINES), default=-np.inf)
     standing = []
     for method in dict.fromkeys(methods[place] for place in tuned):
         lengths = [place for place in tuned if methods[place] == method]
-        least = max(lengths, key=lambda place: (mean_score(scores[place]), -place))
-        able = [place for place in lengths if all(costs.ahead(scores[place], one, CLEARLY) for one in prompts)]
+        least = max(lengths, key=lambda place: (means[place], -place))
+        able = [place for place in lengths if means[place] - prompt >= KEPT * max(means[least] - prompt, 0.0)]
         best = max([least, *able], key=lambda place: (mean_score(texts[place]), -place))
-        standing.append(best if wrote.ahead(texts[best], texts[least], AHEAD) else least)
+        standing.append(best if wrote.ahead(texts[best], texts[least]) else least)
     place = simplest([texts[one] for one in standing], [methods[one] for one in standing], wrote.held_out, groups)
     return standing[place]
