@@ -163,3 +163,12 @@ def test_no_group_stands_on_both_sides_of_an_inner_split():
 def test_a_single_strength_is_the_one():
     rows, _, labels = made(30)
     assert settle(rows, material(labels), Probe(strengths=(3.0,), name_scales=(2.0,))) == HeadSettings(3.0, 2.0)
+
+
+def test_a_class_of_one_group_cannot_be_split_and_stops_nobody():
+    rows, _, labels = made(30)
+    groups = ["whole" if label == 2 else str(row) for row, label in enumerate(labels)]
+    given = Material(["x"] * 30, labels, ("a", "b", "c"), None, groups=groups)
+    assert settle(rows, given, Probe()).name_scale > 0
+    two = Material(["x"] * 30, labels, ("a", "b", "c"), None, groups=[str(label) for label in labels])
+    assert settle(rows, two, Probe()) == HeadSettings(10.0, DEFAULT_SCALE), "nothing can be split"

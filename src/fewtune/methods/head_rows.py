@@ -164,21 +164,24 @@ def settle(rows: HeadRows, material: Material, method: Settling) -> HeadSettings
 
 
 def _inner_splits(labels_N: IntArray, material: Material) -> list[tuple[IntArray, IntArray]]:
-    """Rows to learn from and rows held out; a class with too few rows to be split is always learned from.
+    """Rows to learn from and rows held out; a class with too few rows or groups to be split is always learned from.
 
     None where fewer than two classes can be split.
     """
-    enough_N = np.bincount(labels_N, minlength=1)[labels_N] >= INNER_FOLDS
+    groups = [None] * len(labels_N) if material.groups is None else list(material.groups)
+    apart: list[set[object]] = [set() for _ in range(int(labels_N.max(initial=0)) + 1)]
+    for row, (label, group) in enumerate(zip(labels_N, groups, strict=True)):
+        apart[label].add(row if group is None else str(group))
+    enough_N = np.asarray([len(apart[label]) >= INNER_FOLDS for label in labels_N], dtype=bool)
     if len(np.unique(labels_N[enough_N])) < 2:
         return []
     can, rare = np.flatnonzero(enough_N), np.flatnonzero(~enough_N)
-    group = (lambda row: None) if material.groups is None else material.groups.__getitem__
-    inner = None if material.groups is None else [group(int(row)) for row in can]
+    inner = None if material.groups is None else [groups[row] for row in can]
     found = []
     for split in repeated_folds(labels_N[can].tolist(), inner, folds=INNER_FOLDS, repeats=1, seed=material.seed):
         train, test = can[split.train], can[split.test]
-        held_out = {group(int(row)) for row in test} - {None}
-        kept = [row for row in rare if group(int(row)) not in held_out]
+        held_out = {groups[row] for row in test} - {None}
+        kept = [row for row in rare if groups[row] not in held_out]
         found.append((np.concatenate([train, np.asarray(kept, dtype=np.int64)]), test))
     return found
 
