@@ -81,8 +81,8 @@ class Contrastive(TunedMethod):
         from fewtune.methods.probe import FittedProbe
 
         assert encoder is not None
-        beside = load_encoder(folder / FROZEN) if (folder / FROZEN).exists() else None
-        return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE), beside=beside)
+        frozen = load_encoder(folder / FROZEN) if (folder / FROZEN).exists() else None
+        return FittedProbe(encoder, LinearHead.load(folder / HEAD_FILE), frozen=frozen)
 
 
 class ContrastiveTunable(Tunable):
@@ -160,16 +160,16 @@ class ContrastiveTunable(Tunable):
         """Fit the head, with strength and scale of the names as frozen features have them chosen inside the fold."""
         method, material = self.method, self.material
         encoder = self.body.encoder
-        beside = encoder if method.beside_frozen else None
-        frozen = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
-        settings = settle(frozen, material, method)
-        reader = Reader(self.body, beside=beside)
+        known = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+        settings = settle(known, material, method)
+        frozen = encoder if method.beside_frozen else None
+        reader = Reader(self.body, frozen=frozen)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
         pool = sample_pool(material, method.pool_limit)
         if not pool:
-            return FittedBody(self.body, settings.fit(rows, len(material.classes)), beside=beside)
+            return FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
         head, notes = guarded(method, rows, reader.embed(pool), material, settings)
-        fitted = FittedBody(self.body, head, beside=beside)
+        fitted = FittedBody(self.body, head, frozen=frozen)
         fitted.notes = notes
         return fitted
 

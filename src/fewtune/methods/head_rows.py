@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.base import FloatArray, IntArray, Material
 from fewtune.methods.class_names import informative, names_to_read, weight
-from fewtune.methods.head import LinearHead, fit_head
+from fewtune.methods.head import LinearHead, Vectors, fit_head
+
+if TYPE_CHECKING:
+    from fewtune.backbones.encoder import Encoder
 
 INNER_FOLDS = 3
 HEAD_FILE = "head.safetensors"
@@ -34,7 +36,6 @@ CLEARLY = 2.0
 """Standard errors by which another strength must be better than the default, row by row."""
 LOG_SHARPNESS = (-3.0, 3.0)
 """Between which the temperature is sought."""
-Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 
 
@@ -131,6 +132,11 @@ def head_rows(
     return HeadRows(vectors_ND, labels_N, weights_N, len(labels_N))
 
 
+def beside(tuned_ND: Vectors, frozen: Encoder | None, texts: Sequence[str]) -> Vectors:
+    """[N, 3D] tuned embeddings and the features that a frozen encoder has of the same texts; [N, D] without one."""
+    return tuned_ND if frozen is None else np.concatenate([tuned_ND, frozen.features(texts)], axis=1)
+
+
 def settle(rows: HeadRows, material: Material, method: Settling) -> HeadSettings:
     """Scale of the names, then strength, by their log losses over inner folds, each at its best temperature.
 
@@ -166,7 +172,7 @@ def settle(rows: HeadRows, material: Material, method: Settling) -> HeadSettings
 def _inner_splits(labels_N: IntArray, material: Material) -> list[tuple[IntArray, IntArray]]:
     """Rows to learn from and rows held out; a class with too few rows or groups to be split is always learned from.
 
-    None where fewer than two classes can be split.
+    No split where fewer than two classes can be split.
     """
     groups = [None] * len(labels_N) if material.groups is None else list(material.groups)
     apart: list[set[object]] = [set() for _ in range(int(labels_N.max(initial=0)) + 1)]

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, Material
 from fewtune.methods.head import LinearHead
-from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, HeadSettings, head_rows, settle
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, HeadSettings, beside, head_rows, settle
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -73,20 +71,19 @@ class FittedProbe(Fitted):
 
     Parameters
     ----------
-    beside : the frozen encoder whose features stand beside those of a tuned one; None where there is none.
+    frozen : the encoder as it was, whose features stand beside those of a tuned one; None where there is none.
     """
 
-    def __init__(self, encoder: Encoder, head: LinearHead, *, beside: Encoder | None = None) -> None:
-        self.encoder, self.head, self.beside = encoder, head, beside
+    def __init__(self, encoder: Encoder, head: LinearHead, *, frozen: Encoder | None = None) -> None:
+        self.encoder, self.head, self.frozen = encoder, head, frozen
         self.trainable_parameters = head.size
 
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities from the head."""
-        if self.beside is not None:
-            return self.head.predict_proba(np.concatenate([self.encoder.embed(texts), self.beside.features(texts)], 1))
         # A head fitted on a tuned body reads its last layer, a frozen probe's reads two: the width tells.
-        frozen = self.head.weight_CD.shape[1] == 2 * self.encoder.width
-        return self.head.predict_proba(self.encoder.features(texts) if frozen else self.encoder.embed(texts))
+        if self.head.weight_CD.shape[1] == 2 * self.encoder.width:
+            return self.head.predict_proba(self.encoder.features(texts))
+        return self.head.predict_proba(beside(self.encoder.embed(texts), self.frozen, texts))
 
     def save(self, folder: Path) -> None:
         """Write the head; the backbone is saved by whoever saves the model folder."""

@@ -22,14 +22,13 @@ import numpy as np
 
 from fewtune.data.splits import repeated_folds
 from fewtune.methods.base import ClosedFormMethod, Fitted, FloatArray, IntArray, Material
-from fewtune.methods.head import LinearHead
+from fewtune.methods.head import LinearHead, Vectors
 from fewtune.methods.head_rows import (
     HEAD_FILE,
     INNER_FOLDS,
     NAME_SCALES,
     HeadRows,
     HeadSettings,
-    Vectors,
     head_rows,
     settle,
 )

@@ -119,9 +119,7 @@ def paired_error(
     scores_a, scores_b, held_out, groups : as `compare` has them; the splits may be the first few of a longer list.
     rows : N, the number of rows in all, seen in these splits or not.
     """
-    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
-    cluster_N = cluster_index(groups, rows)
-    difference_N = row_means(differences, held_out, rows)
+    differences, difference_N, cluster_N = _differences(scores_a, scores_b, held_out, rows, groups)
     variance, _ = _variance(differences, difference_N, held_out, cluster_N)
     seen = len(np.unique(cluster_N[np.isfinite(difference_N)]))
     least = _least_variance(seen) if _are_shares(scores_a, scores_b) else 0.0
@@ -140,9 +138,21 @@ def stretched_error(
 
     Where splits are few (three folds) the variance of their means is itself a matter of luck; rows there are enough of.
     """
-    differences = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
-    drawn = cluster_variance(row_means(differences, held_out, rows), cluster_index(groups, rows))
+    differences, difference_N, cluster_N = _differences(scores_a, scores_b, held_out, rows, groups)
+    drawn = cluster_variance(difference_N, cluster_N)
     return float(np.concatenate(differences).mean()), float(np.sqrt(design_effect(held_out, rows) * drawn))
+
+
+def _differences(
+    scores_a: Sequence[FloatArray],
+    scores_b: Sequence[FloatArray],
+    held_out: Sequence[IntArray],
+    rows: int,
+    groups: Groups,
+) -> tuple[list[FloatArray], FloatArray, IntArray]:
+    """By split, by row and the cluster of each row."""
+    found = [a - b for a, b in zip(scores_a, scores_b, strict=True)]
+    return found, row_means(found, held_out, rows), cluster_index(groups, rows)
 
 
 def compare_scores(

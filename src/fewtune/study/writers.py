@@ -13,7 +13,6 @@ Legend: J splits, B held-out rows of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,21 +31,6 @@ to count."""
 
 Scores = Sequence[FloatArray]
 """Of one candidate, J arrays [B]."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What candidates were held against each other on."""
-
-    held_out: Sequence[IntArray]
-    """J arrays [B]."""
-    groups: Groups
-
-    def ahead(self, mine: Scores, other: Scores) -> bool:
-        """Whether the mean of the one is higher by more than chance."""
-        rows = rows_told_of(self.held_out, self.groups)
-        difference, error = stretched_error(mine, other, self.held_out, rows=rows, groups=self.groups)
-        return difference > AHEAD * error
 
 
 def best_writer(
@@ -73,7 +57,7 @@ def best_writer(
     told = closeness([written[place] for place in tuned], held_out) if cheapest in tuned else None
     if told is None:
         return simplest(scores, methods, held_out, groups)
-    texts, wrote = dict(zip(tuned, told[0], strict=True)), Rows(told[1], groups)
+    texts, wrote = dict(zip(tuned, told[0], strict=True)), told[1]
     prompt = max((means[place] for place, method in enumerate(methods) if method in BASELINES), default=-np.inf)
     standing = []
     for method in dict.fromkeys(methods[place] for place in tuned):
@@ -81,6 +65,8 @@ def best_writer(
         least = max(lengths, key=lambda place: (means[place], -place))
         able = [place for place in lengths if means[place] - prompt >= KEPT * max(means[least] - prompt, 0.0)]
         best = max([least, *able], key=lambda place: (mean_score(texts[place]), -place))
-        standing.append(best if wrote.ahead(texts[best], texts[least]) else least)
-    place = simplest([texts[one] for one in standing], [methods[one] for one in standing], wrote.held_out, groups)
+        rows = rows_told_of(wrote, groups)
+        ahead, error = stretched_error(texts[best], texts[least], wrote, rows=rows, groups=groups)
+        standing.append(best if ahead > AHEAD * error else least)
+    place = simplest([texts[one] for one in standing], [methods[one] for one in standing], wrote, groups)
     return standing[place]
