@@ -176,7 +176,7 @@ def test_self_training_without_a_pool_is_the_probe(tiny_encoder):
     toys = toy_dataset(8)
     material = Material(toys.texts, np.asarray([0, 1, 2] * 8), toys.classes, tiny_encoder)
     found = quick("self_training").fit(material)
-    assert "supervised probe kept" in found.notes[0]
+    assert "supervised head kept" in found.notes[0]
     probe = dataclasses.replace(
         quick("probe"),
         strengths=quick("self_training").strengths,

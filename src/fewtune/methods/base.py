@@ -35,6 +35,16 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class PseudoLabelled:
+    """Unlabelled texts with the labels that an earlier round of a run gave them."""
+
+    texts: Sequence[str]
+    """[P]"""
+    labels: IntArray
+    """[P] indices into the classes."""
+
+
+@dataclass(frozen=True)
 class Material:
     """What one run gives a method to learn from. Nothing of a held-out row is in it."""
 
@@ -48,6 +58,8 @@ class Material:
     """The backbone; None for methods that read no text."""
     unlabelled: Sequence[str] = ()
     """Texts without labels that may be learned from."""
+    pseudo: PseudoLabelled | None = None
+    """What a second round learns from beside the labelled texts, in place of `unlabelled` (`next_round`)."""
     groups: Sequence[str] | None = None
     """[N] rows with the same group never stand on both sides of an inner split."""
     seed: int = 0
@@ -368,6 +380,13 @@ class TunedMethod(Method):
     @abstractmethod
     def total_steps(self, material: Material) -> int:
         """How many steps `batches` will give."""
+
+    def next_round(self, fitted: Fitted, material: Material) -> PseudoLabelled | None:
+        """Unlabelled texts, labelled with the help of `fitted`, to train on anew beside the labelled ones.
+
+        None: `fitted` is the result; why there is no second round may be said in its notes.
+        """
+        return None
 
     def validation_share(self, material: Material) -> float:
         """Share of the run's rows set aside to stop early by; 0 where rows are too few to spare any."""

@@ -4,7 +4,11 @@ The objective is on cosines: mean (1 - cos)^2 over pairs of one class plus mean 
 (after Tunstall and others 2022, SetFit, whose pairs are sampled one by one; here a batch holds all its pairs).
 Class names stand among the texts as one more example of their class.
 
-Legend: B rows of a batch, D width, N rows, C classes.
+With unlabelled texts there is a second round. The frozen encoder and the tuned one, each with a head taught on the pool
+(`self_training.py`), label it together, and tuning starts again from the backbone with the surest of it among the
+pairs. The head is fitted on the labelled texts alone.
+
+Legend: B rows of a batch, D width, N rows, C classes, U unlabelled texts.
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ import torch
 from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
-from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
+from fewtune.methods.base import Fitted, IntArray, Material, PseudoLabelled, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
 from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settle
-from fewtune.methods.self_training import guarded, sample_pool
+from fewtune.methods.self_training import sample_pool, self_train, surest, worse
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
@@ -59,14 +63,42 @@ class Contrastive(TunedMethod):
     beside_frozen: bool = True
     """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
     rounds: int = 5
-    """With unlabelled texts the head is self-trained as in `self_training`, with the same settings and guard."""
+    """This and the next three as `self_training` has them: how the heads are taught that label unlabelled texts."""
     final_share: float = 0.6
+    """Also the share of each class's pseudo-labelled texts, surest first, that the second round learns from."""
     labelled_weight: float = 3.0
     pool_limit: int = 1000
 
     def total_steps(self, material: Material) -> int:
         """Grows with the rows, within `steps` and `most_steps`."""
-        return int(min(max(self.steps * len(material.texts) / 256, self.steps), self.most_steps))
+        rows = len(material.texts) + (0 if material.pseudo is None else len(material.pseudo.texts))
+        return int(min(max(self.steps * rows / 256, self.steps), self.most_steps))
+
+    def next_round(self, fitted: Fitted, material: Material) -> PseudoLabelled | None:
+        """The surest of the unlabelled texts, labelled by the frozen and the tuned encoder together.
+
+        None without such texts, or where the guard of `self_training` finds that they mislead the frozen encoder: the
+        tuned one has seen every labelled row, so nothing can be asked of it.
+        """
+        assert isinstance(fitted, FittedBody)
+        pool = sample_pool(material, self.pool_limit)
+        if not pool:
+            return None
+        assert material.encoder is not None
+        encoder, classes = material.encoder, len(material.classes)
+        known = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+        settings = settle(known, material, self)
+        frozen_UD = encoder.features(pool)
+        if worse(self, known, frozen_UD, material, settings):
+            fitted.notes = (*fitted.notes, "guard: self-training was worse on inner folds, no second round")
+            return None
+        reader = fitted.reader
+        rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
+        probs_UC = self_train(self, known, frozen_UD, classes, settings).predict_proba(frozen_UD)
+        tuned_UD = reader.embed(pool)
+        probs_UC = probs_UC * self_train(self, rows, tuned_UD, classes, settings).predict_proba(tuned_UD)
+        chosen, labels, _ = surest(probs_UC / probs_UC.sum(axis=1, keepdims=True), self.final_share)
+        return PseudoLabelled([pool[index] for index in chosen], labels)
 
     def build(self, material: Material) -> Tunable:
         """A private copy of the upper layers."""
@@ -96,6 +128,9 @@ class ContrastiveTunable(Tunable):
         if names is not None:
             self.texts += names
             labels += range(len(names))
+        if material.pseudo is not None:
+            self.texts += material.pseudo.texts
+            labels += material.pseudo.labels.tolist()
         self.labels_N: IntArray = np.asarray(labels, dtype=np.int64)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -165,12 +200,9 @@ class ContrastiveTunable(Tunable):
         frozen = encoder if method.beside_frozen else None
         reader = Reader(self.body, frozen=frozen)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
-        pool = sample_pool(material, method.pool_limit)
-        if not pool:
-            return FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
-        head, notes = guarded(method, rows, reader.embed(pool), material, settings)
-        fitted = FittedBody(self.body, head, frozen=frozen)
-        fitted.notes = notes
+        fitted = FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
+        if material.pseudo is not None:
+            fitted.notes = (f"tuned again with {len(material.pseudo.texts)} unlabelled texts that it was sure of",)
         return fitted
 
 

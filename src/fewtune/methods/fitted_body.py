@@ -58,11 +58,16 @@ class FittedBody(Fitted):
         self.body, self.head, self.run, self.frozen = body, head, run, frozen
         self.trainable_parameters = head.size + body.size(run)
 
+    @property
+    def reader(self) -> Reader:
+        """What its head reads with."""
+        return Reader(self.body, run=self.run, frozen=self.frozen)
+
     def predict_proba(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities from the head on what it reads of the texts."""
         if not texts:
             return np.zeros((0, len(self.head.bias_C)))
-        return self.head.predict_proba(Reader(self.body, run=self.run, frozen=self.frozen).embed(texts))
+        return self.head.predict_proba(self.reader.embed(texts))
 
     def save(self, folder: Path) -> None:
         """The head, the body's weights for the model folder's backbone, and the frozen encoder where it is read."""

@@ -1,8 +1,13 @@
-"""Train one run alone: build, step until its course is run, start again when it never left chance, finish."""
+"""Train one run alone: build, step until its course is run, start again when it never left chance, finish.
+
+A method may ask for a second round, on what the first has labelled: it starts from the backbone again, and what it
+gives is the result.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from fewtune.errors import TrainingDiverged
 from fewtune.methods.base import Fitted, Material, TunedMethod, Watched
 from fewtune.tune.checkpoint import Checkpoint
 from fewtune.tune.course import MOST_RESEEDS, Attempt, Course
+from fewtune.tune.rounds import SecondRound
 from fewtune.tune.saver import Saver, memory_told
 from fewtune.tune.step import optimiser_for, training_step
 from fewtune.tune.thrift import Thrift
@@ -45,12 +51,35 @@ def train(
     TrainingDiverged : the loss was NaN or infinite on every attempt, and on the last before anything was learnt.
     OutOfMemory : a single row does not fit, whatever is saved.
     """
+    how = (watch, tick, thrift or Thrift())
+    second = SecondRound(checkpoint)
+    pseudo = second.begun()
+    if pseudo is None:
+        fitted = _round(method, material, *how, checkpoint)
+        pseudo = method.next_round(fitted, material)
+        if pseudo is None:
+            return fitted
+        del fitted
+        second.begin(pseudo)
+    fitted = _round(method, replace(material, unlabelled=(), pseudo=pseudo), *how, second.checkpoint)
+    second.remove()
+    return fitted
+
+
+def _round(
+    method: TunedMethod,
+    material: Material,
+    watch: Watched | None,
+    tick: Callable[[], None] | None,
+    thrift: Thrift,
+    checkpoint: Path | None,
+) -> Fitted:
     keeper = _keeper(checkpoint, material)
     attempt = Attempt.first(method, material, watch)
     for _ in range(keeper.attempt):
         attempt = attempt.again()
     while True:
-        fitted = _attempt(attempt, tick, keeper, thrift or Thrift())
+        fitted = _attempt(attempt, tick, keeper, thrift)
         if fitted is not None:
             keeper.remove()
             return fitted
