@@ -2,7 +2,9 @@
 
 The objective is on cosines: mean (1 - cos)^2 over pairs of one class plus mean max(cos, 0)^2 over the rest
 (after Tunstall and others 2022, SetFit, whose pairs are sampled one by one; here a batch holds all its pairs).
-Class names stand among the texts as one more example of their class.
+Class names that point at the right classes say more than that. They stand among the texts as one more example of their
+class, and every text is also drawn towards the name of its class, where the frozen encoder reads it, by the
+cross-entropy of its cosines with all names: what tuning on a few rows would forget of the names is kept.
 
 With unlabelled texts there is a second round. The frozen encoder and the tuned one, each with a head taught on the pool
 (`self_training.py`), label it together, and tuning starts again from the backbone with the surest of it among the
@@ -26,7 +28,7 @@ from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
 from fewtune.methods.base import Fitted, IntArray, Material, PseudoLabelled, Tunable, TunedMethod
-from fewtune.methods.class_names import names_to_read
+from fewtune.methods.class_names import informative, names_to_read, weight
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
 from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settle
@@ -53,6 +55,10 @@ class Contrastive(TunedMethod):
     batch_size: int = 32
     rate: float = 6e-5
     weight_decay: float = 0.01
+    name_pull: float = 1.0
+    """What drawing texts to class names weighs beside the pairs while rows are few; less as they grow; 0: never."""
+    name_sharpness: float = 20.0
+    """What the cosines with the names are multiplied by: what sentence encoders are trained with."""
     frozen_share: float = 0.0
     """Share of the layers, from the bottom, that stay frozen and are computed once for all runs."""
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0)
@@ -132,6 +138,25 @@ class ContrastiveTunable(Tunable):
             self.texts += material.pseudo.texts
             labels += material.pseudo.labels.tolist()
         self.labels_N: IntArray = np.asarray(labels, dtype=np.int64)
+        self.pull = method.name_pull * weight(len(material.texts), len(material.classes))
+        self.names_CD = self._names_to_near(names) if self.pull else None
+
+    def _names_to_near(self, names: Sequence[str] | None) -> torch.Tensor | None:
+        """[C, D] the names as the frozen encoder reads them; None where they do not point at the right classes."""
+        encoder, material = self.body.encoder, self.material
+        if names is None:
+            return None
+        names_CD = encoder.embed(names)
+        if not informative((encoder.embed(material.texts) @ names_CD.T).astype(np.float64), material.labels):
+            return None
+        return torch.as_tensor(names_CD)
+
+    def _nearness(self, vectors_BD: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor | float:
+        """The weighted cross-entropy of cosines with the names."""
+        if self.names_CD is None:
+            return 0.0
+        logits_BC = self.method.name_sharpness * vectors_BD @ self.names_CD.to(vectors_BD).T
+        return self.pull * torch.nn.functional.cross_entropy(logits_BC, labels_B.to(vectors_BD.device))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group: every live layer at the same rate."""
@@ -151,21 +176,22 @@ class ContrastiveTunable(Tunable):
             yield np.concatenate(drawn)
 
     def loss(self, indices: IntArray) -> torch.Tensor:
-        """The pair loss of one batch."""
+        """The pair loss of one batch, and how near its texts are to the names."""
         labels_B = torch.as_tensor(self.labels_N[indices])
         vectors_BD = unit(self.body([self.texts[row] for row in indices]))
         same_BB = labels_B[:, None] == labels_B[None, :]
         distinct_BB = ~torch.eye(len(indices), dtype=torch.bool)
-        return pair_loss(vectors_BD @ vectors_BD.T, same_BB, distinct_BB)
+        return pair_loss(vectors_BD @ vectors_BD.T, same_BB, distinct_BB) + self._nearness(vectors_BD, labels_B)
 
     @torch.no_grad()
     def evaluation_loss(self, texts: Sequence[str], labels_N: IntArray) -> float:
-        """The pair loss between the given rows and a fixed sample of the training rows."""
+        """The pair loss between the given rows and a fixed sample of the training rows, and nearness to the names."""
         sample = np.random.default_rng(self.material.seed).permutation(len(self.texts))[:WATCHED_ROWS]
         anchors_BD = self.body.embed([self.texts[row] for row in sample])
         vectors_ND = self.body.embed(list(texts))
         same_NB = torch.as_tensor(labels_N[:, None] == self.labels_N[sample][None, :])
-        return float(pair_loss(vectors_ND @ anchors_BD.T, same_NB, torch.ones_like(same_NB)))
+        pairs = pair_loss(vectors_ND @ anchors_BD.T, same_NB, torch.ones_like(same_NB))
+        return float(pairs + self._nearness(vectors_ND, torch.as_tensor(labels_N)))
 
     def chance_loss(self) -> float | None:
         """Not defined: an untuned sentence encoder starts well below chance."""
