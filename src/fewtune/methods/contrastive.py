@@ -31,7 +31,7 @@ from fewtune.methods.base import Fitted, IntArray, Material, PseudoLabelled, Tun
 from fewtune.methods.class_names import informative, names_to_read, weight
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
-from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settle
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, HeadRows, HeadSettings, head_rows, settle
 from fewtune.methods.self_training import sample_pool, self_train, surest, worse
 
 if TYPE_CHECKING:
@@ -91,20 +91,25 @@ class Contrastive(TunedMethod):
         if not pool:
             return None
         assert material.encoder is not None
-        encoder, classes = material.encoder, len(material.classes)
-        known = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
-        settings = settle(known, material, self)
-        frozen_UD = encoder.features(pool)
+        known, settings = self.known(material)
+        frozen_UD = material.encoder.features(pool)
         if worse(self, known, frozen_UD, material, settings):
             fitted.notes = (*fitted.notes, "guard: self-training was worse on inner folds, no second round")
             return None
-        reader = fitted.reader
+        reader, classes = fitted.reader, len(material.classes)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
         probs_UC = self_train(self, known, frozen_UD, classes, settings).predict_proba(frozen_UD)
         tuned_UD = reader.embed(pool)
         probs_UC = probs_UC * self_train(self, rows, tuned_UD, classes, settings).predict_proba(tuned_UD)
         chosen, labels, _ = surest(probs_UC / probs_UC.sum(axis=1, keepdims=True), self.final_share)
         return PseudoLabelled([pool[index] for index in chosen], labels)
+
+    def known(self, material: Material) -> tuple[HeadRows, HeadSettings]:
+        """The rows as the frozen encoder reads them, and what is chosen on these for every head."""
+        assert material.encoder is not None
+        encoder = material.encoder
+        rows = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+        return rows, settle(rows, material, self)
 
     def build(self, material: Material) -> Tunable:
         """A private copy of the upper layers."""
@@ -220,10 +225,8 @@ class ContrastiveTunable(Tunable):
     def finish(self) -> Fitted:
         """Fit the head, with strength and scale of the names as frozen features have them chosen inside the fold."""
         method, material = self.method, self.material
-        encoder = self.body.encoder
-        known = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
-        settings = settle(known, material, method)
-        frozen = encoder if method.beside_frozen else None
+        _, settings = method.known(material)
+        frozen = self.body.encoder if method.beside_frozen else None
         reader = Reader(self.body, frozen=frozen)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
         fitted = FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
