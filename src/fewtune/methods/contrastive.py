@@ -37,6 +37,8 @@ from fewtune.methods.self_training import sample_pool, self_train, surest, worse
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
 
+SECOND_ROUND_ROWS = 512
+"""A second round is as long as a first one on so many rows: 60 updates were better than 30 (LAB.md)."""
 WATCHED_ROWS = 64
 """Training rows that a held-out row is paired with when the loss on it is watched."""
 
@@ -50,7 +52,7 @@ class Contrastive(TunedMethod):
     rung: ClassVar[int] = 4
 
     steps: int = 30
-    """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`."""
+    """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`. A second round: twice these."""
     most_steps: int = 120
     batch_size: int = 32
     rate: float = 6e-5
@@ -76,8 +78,8 @@ class Contrastive(TunedMethod):
     pool_limit: int = 1000
 
     def total_steps(self, material: Material) -> int:
-        """Grows with the rows, within `steps` and `most_steps`."""
-        rows = len(material.texts) + (0 if material.pseudo is None else len(material.pseudo.texts))
+        """Grows with the labelled rows, within `steps` and `most_steps`; a second round: twice `steps` at least."""
+        rows = len(material.texts) if material.pseudo is None else max(len(material.texts), SECOND_ROUND_ROWS)
         return int(min(max(self.steps * rows / 256, self.steps), self.most_steps))
 
     def next_round(self, fitted: Fitted, material: Material) -> PseudoLabelled | None:
