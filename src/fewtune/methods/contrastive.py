@@ -28,10 +28,10 @@ from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
 from fewtune.methods.base import Fitted, IntArray, Material, PseudoLabelled, Tunable, TunedMethod
-from fewtune.methods.class_names import informative, names_to_read, weight
+from fewtune.methods.class_names import names_to_read, weight
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
-from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, HeadRows, HeadSettings, head_rows, settle
+from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settled
 from fewtune.methods.self_training import sample_pool, self_train, surest, worse
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Contrastive(TunedMethod):
         if not pool:
             return None
         assert material.encoder is not None
-        known, settings = self.known(material)
+        known, settings = settled(material, self)
         frozen_UD = material.encoder.features(pool)
         if worse(self, known, frozen_UD, material, settings):
             fitted.notes = (*fitted.notes, "guard: self-training was worse on inner folds, no second round")
@@ -105,13 +105,6 @@ class Contrastive(TunedMethod):
         probs_UC = probs_UC * self_train(self, rows, tuned_UD, classes, settings).predict_proba(tuned_UD)
         chosen, labels, _ = surest(probs_UC / probs_UC.sum(axis=1, keepdims=True), self.final_share)
         return PseudoLabelled([pool[index] for index in chosen], labels)
-
-    def known(self, material: Material) -> tuple[HeadRows, HeadSettings]:
-        """The rows as the frozen encoder reads them, and what is chosen on these for every head."""
-        assert material.encoder is not None
-        encoder = material.encoder
-        rows = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
-        return rows, settle(rows, material, self)
 
     def build(self, material: Material) -> Tunable:
         """A private copy of the upper layers."""
@@ -146,17 +139,12 @@ class ContrastiveTunable(Tunable):
             labels += material.pseudo.labels.tolist()
         self.labels_N: IntArray = np.asarray(labels, dtype=np.int64)
         self.pull = method.name_pull * weight(len(material.texts), len(material.classes))
-        self.names_CD = self._names_to_near(names) if self.pull else None
+        self.names_CD = self._names_to_near() if self.pull else None
 
-    def _names_to_near(self, names: Sequence[str] | None) -> torch.Tensor | None:
+    def _names_to_near(self) -> torch.Tensor | None:
         """[C, D] the names as the frozen encoder reads them; None where they do not point at the right classes."""
-        encoder, material = self.body.encoder, self.material
-        if names is None:
-            return None
-        names_CD = encoder.embed(names)
-        if not informative((encoder.embed(material.texts) @ names_CD.T).astype(np.float64), material.labels):
-            return None
-        return torch.as_tensor(names_CD)
+        names_CD = head_rows(self.material, self.body.encoder.embed, class_names=True).names_CD
+        return None if names_CD is None else torch.as_tensor(names_CD)
 
     def _nearness(self, vectors_BD: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor | float:
         """The weighted cross-entropy of cosines with the names."""
@@ -227,7 +215,7 @@ class ContrastiveTunable(Tunable):
     def finish(self) -> Fitted:
         """Fit the head, with strength and scale of the names as frozen features have them chosen inside the fold."""
         method, material = self.method, self.material
-        _, settings = method.known(material)
+        _, settings = settled(material, method)
         frozen = self.body.encoder if method.beside_frozen else None
         reader = Reader(self.body, frozen=frozen)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)

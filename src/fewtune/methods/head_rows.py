@@ -132,6 +132,14 @@ def head_rows(
     return HeadRows(vectors_ND, labels_N, weights_N, len(labels_N))
 
 
+def settled(material: Material, method: Settling) -> tuple[HeadRows, HeadSettings]:
+    """The rows as the frozen encoder's features have them, and what is chosen on them."""
+    assert material.encoder is not None
+    encoder = material.encoder
+    rows = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
+    return rows, settle(rows, material, method)
+
+
 def beside(tuned_ND: Vectors, frozen: Encoder | None, texts: Sequence[str]) -> Vectors:
     """[N, 3D] tuned embeddings and the features that a frozen encoder has of the same texts; [N, D] without one."""
     return tuned_ND if frozen is None else np.concatenate([tuned_ND, frozen.features(texts)], axis=1)

@@ -29,14 +29,12 @@ from fewtune.methods.head_rows import (
     NAME_SCALES,
     HeadRows,
     HeadSettings,
-    head_rows,
-    settle,
+    settled,
 )
 from fewtune.methods.probe import FittedProbe
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
-
 
 WORSE = 1.0
 """Standard errors by which self-training must lose on inner folds to be given up."""
@@ -82,13 +80,14 @@ class SelfTraining(ClosedFormMethod):
     def fit(self, material: Material) -> Fitted:
         """Fit the probe, self-train, keep whichever the inner folds prefer."""
         assert material.encoder is not None
-        encoder = material.encoder
-        rows = head_rows(material, encoder.features, class_names=True, read_names=encoder.directions)
-        settings = settle(rows, material, self)
-        pool_UD = encoder.features(sample_pool(material, self.pool_limit))
-        head, notes = guarded(self, rows, pool_UD, material, settings)
-        fitted = FittedProbe(encoder, head)
-        fitted.notes = notes
+        rows, settings = settled(material, self)
+        pool_UD = material.encoder.features(sample_pool(material, self.pool_limit))
+        taught = len(pool_UD) > 0 and not worse(self, rows, pool_UD, material, settings)
+        classes = len(material.classes)
+        head = self_train(self, rows, pool_UD, classes, settings) if taught else settings.fit(rows, classes)
+        fitted = FittedProbe(material.encoder, head)
+        why = "guard: self-training was worse on inner folds" if len(pool_UD) else "no unlabelled text to learn from"
+        fitted.notes = ("self-training kept by the guard" if taught else f"{why}, supervised head kept",)
         return fitted
 
     @classmethod
@@ -106,16 +105,6 @@ def sample_pool(material: Material, limit: int) -> list[str]:
         return texts
     chosen = np.random.default_rng(material.seed).permutation(len(texts))[:limit]
     return [texts[index] for index in np.sort(chosen)]
-
-
-def guarded(
-    method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, settings: HeadSettings
-) -> tuple[LinearHead, tuple[str, ...]]:
-    """The self-trained head, or the supervised one where there is no pool or `worse` says so."""
-    if len(pool_UD) and not worse(method, rows, pool_UD, material, settings):
-        return self_train(method, rows, pool_UD, len(material.classes), settings), ("self-training kept by the guard",)
-    why = "guard: self-training was worse on inner folds" if len(pool_UD) else "no unlabelled text to learn from"
-    return settings.fit(rows, len(material.classes)), (f"{why}, supervised head kept",)
 
 
 def worse(method: Teaching, rows: HeadRows, pool_UD: Vectors, material: Material, settings: HeadSettings) -> bool:
