@@ -251,6 +251,22 @@ def test_an_unlabelled_pool_adds_a_rung(tiny_folders):
     assert classifier.result_["data"]["unlabelled"]["rows"] == 30
 
 
+def test_an_unlabelled_pool_of_another_kind_is_warned_of(tiny_folders):
+    """Eight rows a class cannot show it by their scores; the texts themselves can."""
+    rows = toy_dataset(14, seed=4)
+    others = [f"Invoice {number} of the quarry, payable at once." for number in range(40)]
+
+    def warned(pool):
+        fitted = make(tiny_folders, methods=["probe"]).fit(rows.texts, rows.labels, unlabelled=pool)
+        return [one for one in fitted.result_["warnings"] if one["check"] == "shift"]
+
+    (warning,) = warned(others)
+    assert warning["severity"] == "warning"
+    assert warning["numbers"]["parts"] == ["train", "unlabelled"]
+    assert "leave these unlabelled texts out" in warning["do"]
+    assert warned(toy_dataset(14, seed=5).texts) == []
+
+
 def test_several_backbones_are_rungs(tiny_folders):
     folders = [str(tiny_folders("bert")), str(tiny_folders("distilbert"))]
     classifier = TextClassifier(folders, methods=["probe", "zero_shot"], folds=3, repeats=1)

@@ -127,7 +127,7 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         names = _names(self.classes_)
         spoken = dict(zip(self.classes_.tolist(), names, strict=True))
         dataset = _dataset(texts, [spoken[label] for label in labels.tolist()], groups)
-        self._learn(dataset, tuple(_texts(unlabelled)) if len(unlabelled) else ())
+        self._learn(dataset, _pool(_texts(unlabelled)) if len(unlabelled) else None)
         order = {name: place for place, name in enumerate(self.model_.classes)}
         self._columns = np.asarray([order[name] for name in names])
         return self
@@ -135,11 +135,11 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def fit_dataset(self, dataset: Dataset, *, unlabelled: Dataset | None = None) -> TextClassifier:
         """Learn from what `fewtune.read` gave, keeping its notes, ids and groups."""
         self.classes_ = np.asarray(dataset.classes)
-        self._learn(dataset, tuple(unlabelled.texts) if unlabelled else (), unlabelled.source if unlabelled else None)
+        self._learn(dataset, unlabelled)
         self._columns = np.arange(len(self.classes_))
         return self
 
-    def _learn(self, dataset: Dataset, unlabelled: tuple[str, ...], source: str | None = None) -> None:
+    def _learn(self, dataset: Dataset, unlabelled: Dataset | None) -> None:
         from fewtune.data.templates.make import template_of
         from fewtune.fitting import fit
         from fewtune.model_folder import Model
@@ -151,7 +151,7 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             abstain=self.abstain,
             **self._settings(),
         )
-        found = fit(dataset, settings, unlabelled=unlabelled, unlabelled_source=source, progress=self.progress)
+        found = fit(dataset, settings, unlabelled=unlabelled, progress=self.progress)
         assert isinstance(found.model, Model)
         self._learnt(found)
         self.model_: Model = found.model
@@ -225,3 +225,7 @@ def _dataset(texts: list[str], labels: list[str], groups: Sequence[Hashable] | N
         for row, (text, label) in enumerate(zip(texts, labels, strict=True))
     )
     return Dataset(examples)
+
+
+def _pool(texts: list[str]) -> Dataset:
+    return Dataset(tuple(Example(text, row=row + 1) for row, text in enumerate(texts)), label_column=None)

@@ -73,8 +73,7 @@ def fit(
     dataset: Dataset,
     settings: Settings,
     *,
-    unlabelled: tuple[str, ...] = (),
-    unlabelled_source: str | None = None,
+    unlabelled: Dataset | None = None,
     general: object = None,
     mix: Mix | None = None,
     progress: Progress | None = None,
@@ -83,6 +82,7 @@ def fit(
 
     Parameters
     ----------
+    unlabelled : texts of the same kind without labels, which some methods learn from.
     general : of a model that writes: what else it should not forget, as `read_general` reads it.
     mix : of a model that writes: the tasks its rows are of, and what is learnt again beside them.
     """
@@ -99,7 +99,7 @@ def fit(
     with laid_out(dataset, settings, **options) as (evaluator, ground):
         if evaluator.context.writes:
             return _fit_to_write(evaluator, ground, settings, own)
-        return _fit(evaluator, ground, settings, unlabelled_source)
+        return _fit(evaluator, ground, settings)
 
 
 @contextlib.contextmanager
@@ -107,7 +107,7 @@ def laid_out(
     dataset: Dataset,
     settings: Settings,
     *,
-    unlabelled: tuple[str, ...] = (),
+    unlabelled: Dataset | None = None,
     progress: Progress,
     writes: bool = False,
     texts: bool = True,
@@ -142,7 +142,7 @@ def laid_out(
 
 
 def _to_classify(
-    dataset: Dataset, settings: Settings, unlabelled: tuple[str, ...], progress: Progress
+    dataset: Dataset, settings: Settings, unlabelled: Dataset | None, progress: Progress
 ) -> tuple[Context, Ground]:
     check_classes_are_asked(dataset)
     check_task(dataset.texts, dataset.labels, dataset.source, dataset.label_column or "label")
@@ -150,9 +150,9 @@ def _to_classify(
     encoders, models = open_to_classify(settings.backbones, progress)
     notes = [note for model in models.values() for note in check_asking(dataset, model, settings.template)]
     dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
-    _embed(list(dict.fromkeys([*dataset.texts, *unlabelled])), encoders, progress)
-    ground = Ground(dataset, seed=settings.seed, embed=likeness(encoders, models))
-    pool = tuple(dict.fromkeys(unlabelled))
+    pool = tuple(dict.fromkeys(unlabelled.texts)) if unlabelled else ()
+    _embed(list(dict.fromkeys([*dataset.texts, *pool])), encoders, progress)
+    ground = Ground(dataset, unlabelled=unlabelled, seed=settings.seed, embed=likeness(encoders, models))
     return Context(dataset, encoders, ground.groups, pool, _partial(settings), models), ground
 
 
@@ -243,12 +243,12 @@ def _hands(settings: Settings, context: Context) -> Iterator[Executor]:
         yield made
 
 
-def _fit(evaluator: Evaluator, ground: Ground, settings: Settings, unlabelled_source: str | None) -> Fit:
+def _fit(evaluator: Evaluator, ground: Ground, settings: Settings) -> Fit:
     context, budget = evaluator.context, evaluator.budget
     climbed = climb(evaluator, rungs(settings, context))
     curve = _curve(evaluator, climbed)
     recipe, fitted = climbed.winning.recipe, refitted(evaluator, climbed)
-    model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground), unlabelled_source)
+    model, result = build(fitted, climbed, curve, context, settings, budget, ground, guard(ground))
     encoder = context.encoders[recipe.backbone] if recipe.method.embeds else None
     return Fit(model, result, climbed, budget, encoder, ground)
 

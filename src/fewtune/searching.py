@@ -32,7 +32,7 @@ def study_grid(
     choices: Mapping[str, Sequence[Any]],
     settings: Settings | None = None,
     *,
-    unlabelled: tuple[str, ...] = (),
+    unlabelled: Dataset | None = None,
     halving: bool = True,
     margin: float = MARGIN,
     risk: float = RISK,
@@ -93,7 +93,7 @@ def _tried(
     return grid.candidates(default, choices, backbone=backbone, template=template)
 
 
-def _check(dataset: Dataset, method: str, unlabelled: tuple[str, ...], margin: float, risk: float) -> None:
+def _check(dataset: Dataset, method: str, unlabelled: Dataset | None, margin: float, risk: float) -> None:
     """Raises UsageError for what cannot be meant."""
     if dataset.task == "preference":
         raise UsageError(

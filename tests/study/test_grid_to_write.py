@@ -184,6 +184,6 @@ def test_what_cannot_be_searched_is_said(settings):
     with pytest.raises(UsageError, match=r"fewtune prefer --set dpo\.beta=0\.3"):
         study_grid(preferences, "dpo", {"beta": (0.1, 0.3)}, settings)
     with pytest.raises(UsageError, match="--unlabelled is for rows with classes"):
-        study_grid(TOYS, "lora", CHOICES, settings, unlabelled=("a text",))
+        study_grid(TOYS, "lora", CHOICES, settings, unlabelled=TOYS)
     with pytest.raises(UsageError, match="no setting called 'rounds'"):
         study_grid(TOYS, "lora", {"rounds": (1, 2)}, settings)

@@ -1,12 +1,13 @@
-"""What a fit asks of its training rows before its score is believed: nothing that gives the label away."""
+"""What a fit asks of its rows before its score is believed: no label given away, unlabelled texts of the same kind."""
 
 from __future__ import annotations
 
 from fewtune.audit.artefacts import Artefacts
 from fewtune.audit.base import Check, Finding, Ground
+from fewtune.audit.shift import Shift
 from fewtune.audit.telling_columns import TellingColumns
 
-GUARDS: tuple[type[Check], ...] = (Artefacts, TellingColumns)
+GUARDS: tuple[type[Check], ...] = (Artefacts, TellingColumns, Shift)
 
 
 def guard(ground: Ground) -> list[Finding]:

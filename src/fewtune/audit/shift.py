@@ -166,6 +166,9 @@ def _texts(ground: Ground, one: Part, other: Part, told: Told) -> Finding:
         for part, found in ((one, more_one), (other, more_other))
         if found
     )
+    remedy = "label rows of the kind the model will meet"
+    if (one, other) == ("train", "unlabelled"):
+        remedy = f"{remedy}; if that is the training rows' kind, leave these unlabelled texts out"
     unlike = "A score measured here promises little there" if "test" in (one, other) else "What is learnt from the one"
     return Finding(
         Shift.name,
@@ -174,8 +177,8 @@ def _texts(ground: Ground, one: Part, other: Part, told: Told) -> Finding:
         f"under the curve of {told.auc:.2f} (95 % interval {told.low:.2f} to {told.high:.2f}; 0.50 is chance).",
         (f"{unlike}, as the texts are of another kind" if "test" in (one, other) else f"{unlike} may not fit the other")
         + (f": {words}." if words else "."),
-        "Find out what makes them differ (source, time, length, language), and label rows of the kind the model will "
-        "meet.",
+        f"Find out what makes {CALLED[one]} and {CALLED[other]} texts differ (source, time, length, language), and "
+        f"{remedy}.",
         numbers={
             "parts": [one, other],
             "auc": round(told.auc, 4),

@@ -138,8 +138,7 @@ def run(
     done = fitting.fit(
         dataset,
         settings,
-        unlabelled=tuple(pool.texts) if pool else (),
-        unlabelled_source=pool.source if pool else None,
+        unlabelled=pool,
         general=general,
         mix=mix,
         progress=progress,

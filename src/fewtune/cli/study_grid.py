@@ -68,9 +68,8 @@ def grid(
     about: dict[str, Any] = {"template": template_of(template), "task": dataset.task, "out": folder}
     asked = Settings((backbone,), (method,), **about, **judging.settings())
     dropping: dict[str, Any] = {"halving": halving, "margin": margin, "risk": risk}
-    texts = tuple(pool.texts) if pool else ()
     with drawn:
-        found = study_grid(dataset, method, choices, asked, unlabelled=texts, **dropping, progress=drawn)
+        found = study_grid(dataset, method, choices, asked, unlabelled=pool, **dropping, progress=drawn)
     show(found, folder, as_json=as_json)
 
 

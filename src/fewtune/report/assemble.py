@@ -353,7 +353,7 @@ def suspects(found: Sequence[Suspect], dataset: Dataset) -> list[dict[str, Any]]
 
 
 def warnings(found: Sequence[Finding]) -> list[dict[str, Any]]:
-    """What in the training rows gives the label away, the gravest first."""
+    """What the rows have that a score should not be believed without, the gravest first."""
     return [
         {
             "check": finding.check,

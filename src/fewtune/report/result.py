@@ -45,7 +45,6 @@ def build(
     budget: Budget,
     ground: Ground,
     found: list[Finding],
-    unlabelled_source: str | None,
 ) -> tuple[Model, dict[str, Any]]:
     """The calibrated model and the result that describes it."""
     dataset = context.dataset
@@ -64,7 +63,7 @@ def build(
         "budget_seconds": budget.seconds,
         "versions": versions(),
         "hardware": hardware(),
-        "data": _data(context, ground, unlabelled_source),
+        "data": _data(context, ground),
         "warnings": assemble.warnings(found),
         "resampling": _resampling(climb, context, given=settings.splits is not None),
         "winner": assemble.winner(climb, dataset.classes, calibration),
@@ -124,7 +123,7 @@ def _suspects(climb: Climb, context: Context) -> list[dict[str, Any]]:
     return assemble.suspects(found, dataset.subset(rows))
 
 
-def _data(context: Context, ground: Ground, unlabelled_source: str | None) -> dict[str, Any]:
+def _data(context: Context, ground: Ground) -> dict[str, Any]:
     dataset = context.dataset
     truncated = sum(example.text in encoder.truncated for example in dataset for encoder in _first(context))
     notes = list(dataset.notes)
@@ -150,8 +149,8 @@ def _data(context: Context, ground: Ground, unlabelled_source: str | None) -> di
         "reworded": reworded,
         "conflicting": sum(len(conflict.rows) for conflict in torn),
         "truncated": truncated,
-        "unlabelled": {"source": unlabelled_source or "memory", "rows": len(context.unlabelled)}
-        if context.unlabelled
+        "unlabelled": {"source": ground.unlabelled.source, "rows": len(context.unlabelled)}
+        if ground.unlabelled
         else None,
     }
 
