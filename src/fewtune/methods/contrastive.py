@@ -75,7 +75,7 @@ class Contrastive(TunedMethod):
     final_share: float = 0.6
     """Also the share of each class's pseudo-labelled texts, surest first, that the second round learns from."""
     labelled_weight: float = 3.0
-    pool_limit: int = 1000
+    pool_limit: int = 2000
 
     def total_steps(self, material: Material) -> int:
         """Grows with the labelled rows, within `steps` and `most_steps`; a second round: twice `steps` at least."""
