@@ -71,11 +71,13 @@ class Contrastive(TunedMethod):
     beside_frozen: bool = True
     """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
     rounds: int = 5
-    """This and the next three as `self_training` has them: how the heads are taught that label unlabelled texts."""
+    """Times that the heads which label unlabelled texts are taught, as in `self_training`."""
     final_share: float = 0.6
-    """Also the share of each class's pseudo-labelled texts, surest first, that the second round learns from."""
+    """Share of each class's pseudo-labelled texts, surest first, that they and the second round learn from."""
     labelled_weight: float = 3.0
+    """A labelled row counts this many pseudo-labelled ones where they are taught."""
     pool_limit: int = 2000
+    """At most this many unlabelled texts are used, a seeded sample."""
 
     def total_steps(self, material: Material) -> int:
         """Grows with the labelled rows, within `steps` and `most_steps`; a second round: twice `steps` at least."""
