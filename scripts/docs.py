@@ -164,10 +164,10 @@ def priors() -> str:
     from fewtune.study.choice import PRIORS
 
     rows = [
-        f"| `{name}` | {100 * prior.mean:+.0f} | {100 * prior.spread:.1f} | {prior.source} |"
+        f"| `{name}` | `{prior.over}` | {100 * prior.mean:+.0f} | {100 * prior.spread:.1f} | {prior.source} |"
         for name, prior in PRIORS.items()
     ]
-    head = ["| Method | Points over the probe | Give or take | From |", "| --- | --: | --: | --- |"]
+    head = ["| Method | Against | Points more | Give or take | From |", "| --- | --- | --: | --: | --- |"]
     return "\n".join([*head, *rows])
 
 

@@ -24,6 +24,7 @@ QUICK = {
     "probe": {},
     "self_training": {},
     "contrastive": {"steps": 25, "rate": 3e-3},
+    "contrastive_pool": {"steps": 25, "rate": 3e-3},
     "lora": {"least_steps": 12, "epochs": 1.0, "rate": 5e-3},
     "top_layers": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},
     "full": {"least_steps": 12, "epochs": 1.0, "rate": 1e-3},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_methods import quick
 
-from fewtune.methods import contrastive
+from fewtune.methods import contrastive, contrastive_pool
 from fewtune.methods.base import Material
 from fewtune.methods.head_rows import HeadRows, HeadSettings
 from fewtune.methods.self_training import SelfTraining, worse
@@ -15,7 +15,8 @@ from fewtune.testing.toys import toy_dataset
 from fewtune.tune import checkpoint
 from fewtune.tune.loop import train
 
-METHOD = quick("contrastive")
+METHOD = quick("contrastive_pool")
+ONE_ROUND = quick("contrastive")
 POOL = toy_dataset(30, seed=5)
 
 
@@ -79,15 +80,15 @@ def test_the_second_round_starts_from_the_backbone(material, seen):
 def test_without_a_pool_there_is_one_round(material, seen):
     fitted = train(METHOD, dataclasses.replace(material, unlabelled=material.texts))
     assert len(seen[0]) == 1
-    assert fitted.notes == ()
+    assert fitted.notes == ("no unlabelled text to learn from, no second round",)
 
 
 def test_the_guard_leaves_the_first_round_as_it_was(material, seen, monkeypatch):
-    monkeypatch.setattr(contrastive, "worse", lambda *of: True)
+    monkeypatch.setattr(contrastive_pool, "worse", lambda *of: True)
     fitted = train(METHOD, material)
     assert len(seen[0]) == 1
     assert "guard" in fitted.notes[0]
-    alone = train(METHOD, dataclasses.replace(material, unlabelled=()))
+    alone = train(ONE_ROUND, material)
     np.testing.assert_array_equal(fitted.predict_proba(POOL.texts), alone.predict_proba(POOL.texts))
 
 

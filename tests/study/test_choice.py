@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fewtune.methods.registry import NAMES
 from fewtune.metrics.base import OutOfFold
-from fewtune.study.choice import PRIORS, Candidate, choose, choose_within, faded
+from fewtune.study.choice import PRIORS, Candidate, choose, choose_within, faded, over_reference
 
 ROWS = 60
 FOLDS = np.stack([np.random.default_rng(repeat).permutation(ROWS) % 5 for repeat in range(2)])
@@ -128,3 +128,38 @@ def test_two_folds_leave_one_to_choose_by():
     oofs = [OutOfFold.from_folds(LABELS, folds[None], c.oof.mean_probs_NC[None]) for c in LADDER]
     ladder = [Candidate(c.method, oof) for c, oof in zip(LADDER, oofs, strict=True)]
     assert choose_within(ladder, 20, oofs[0].held_out[0]) in (0, 1, 2)
+
+
+def test_what_goes_on_from_a_method_is_believed_a_step_from_it():
+    """Its prior and its comparison are of the step; what is believed of its start it inherits."""
+    start = candidate("contrastive", 0.8, seed=6)
+    same = dataclasses.replace(start, method="contrastive_pool")
+    _, beliefs = choose([*LADDER, start, same], 8)
+    step = PRIORS["contrastive_pool"]
+    assert step.over == "contrastive"
+    assert 0 < beliefs[4].mean - beliefs[3].mean < step.mean
+    assert beliefs[4].observed == pytest.approx(beliefs[3].observed)
+    assert beliefs[4].spread > beliefs[3].spread
+
+
+def test_what_goes_on_from_a_method_is_taken_unless_the_rows_speak_against_it():
+    start, other = candidate("contrastive", 0.8, seed=9), candidate("contrastive_pool", 0.8, seed=11)
+    assert -0.02 < other.oof.score - start.oof.score < 0
+    assert choose([*LADDER, start, other], 8)[0] == 4
+    assert choose([*LADDER, start, candidate("contrastive_pool", 0.3, seed=7)], 8)[0] == 3
+    assert choose([*LADDER, start, other], 500)[0] == 3, "with many rows the expected step has faded"
+
+
+def test_what_goes_on_from_a_method_that_was_not_judged_is_believed_as_much_over_the_probe():
+    _, beliefs = choose([*LADDER, candidate("contrastive_pool", 0.8)], 8)
+    whole = over_reference("contrastive_pool")
+    assert whole.mean == pytest.approx(PRIORS["contrastive"].mean + PRIORS["contrastive_pool"].mean)
+    assert (beliefs[3].prior_mean, beliefs[3].prior_spread) == (whole.mean, whole.spread)
+
+
+def test_each_backbone_has_its_own_start():
+    """A second round on the larger backbone is a step from the first round there."""
+    small, large = candidate("contrastive", 0.7, seed=8), candidate("contrastive", 0.9, seed=9)
+    ladder = [*LADDER, small, large, dataclasses.replace(large, method="contrastive_pool")]
+    _, beliefs = choose(ladder, 8)
+    assert 0 < beliefs[5].mean - beliefs[4].mean < PRIORS["contrastive_pool"].mean

@@ -6,11 +6,7 @@ Class names that point at the right classes say more than that. They stand among
 class, and every text is also drawn towards the name of its class, where the frozen encoder reads it, by the
 cross-entropy of its cosines with all names: what tuning on a few rows would forget of the names is kept.
 
-With unlabelled texts there is a second round. The frozen encoder and the tuned one, each with a head taught on the pool
-(`self_training.py`), label it together, and tuning starts again from the backbone with the surest of it among the
-pairs. The head is fitted on the labelled texts alone.
-
-Legend: B rows of a batch, D width, N rows, C classes, U unlabelled texts.
+Legend: B rows of a batch, D width, N rows, C classes.
 """
 
 from __future__ import annotations
@@ -27,18 +23,15 @@ import torch
 from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
-from fewtune.methods.base import Fitted, IntArray, Material, PseudoLabelled, Tunable, TunedMethod
+from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read, weight
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
 from fewtune.methods.head_rows import HEAD_FILE, NAME_SCALES, head_rows, settled
-from fewtune.methods.self_training import sample_pool, self_train, surest, worse
 
 if TYPE_CHECKING:
     from fewtune.backbones.encoder import Encoder
 
-SECOND_ROUND_ROWS = 512
-"""A second round is as long as a first one on so many rows: 60 updates were better than 30 (LAB.md)."""
 WATCHED_ROWS = 64
 """Training rows that a held-out row is paired with when the loss on it is watched."""
 
@@ -52,7 +45,7 @@ class Contrastive(TunedMethod):
     rung: ClassVar[int] = 4
 
     steps: int = 30
-    """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`. A second round: twice these."""
+    """Updates at up to 256 rows; more rows get proportionally more, up to `most_steps`."""
     most_steps: int = 120
     batch_size: int = 32
     rate: float = 6e-5
@@ -70,43 +63,13 @@ class Contrastive(TunedMethod):
     fold, so nothing can be chosen on it."""
     beside_frozen: bool = True
     """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
-    rounds: int = 5
-    """Times that the heads which label unlabelled texts are taught, as in `self_training`."""
-    final_share: float = 0.6
-    """Share of each class's pseudo-labelled texts, surest first, that they and the second round learn from."""
-    labelled_weight: float = 3.0
-    """A labelled row counts this many pseudo-labelled ones where they are taught."""
-    pool_limit: int = 2000
-    """At most this many unlabelled texts are used, a seeded sample."""
 
     def total_steps(self, material: Material) -> int:
-        """Grows with the labelled rows, within `steps` and `most_steps`; a second round: twice `steps` at least."""
-        rows = len(material.texts) if material.pseudo is None else max(len(material.texts), SECOND_ROUND_ROWS)
+        """Grows with the labelled rows, within `steps` and `most_steps`."""
+        return self._steps(len(material.texts))
+
+    def _steps(self, rows: int) -> int:
         return int(min(max(self.steps * rows / 256, self.steps), self.most_steps))
-
-    def next_round(self, fitted: Fitted, material: Material) -> PseudoLabelled | None:
-        """The surest of the unlabelled texts, labelled by the frozen and the tuned encoder together.
-
-        None without such texts, or where the guard of `self_training` finds that they mislead the frozen encoder: the
-        tuned one has seen every labelled row, so nothing can be asked of it.
-        """
-        assert isinstance(fitted, FittedBody)
-        pool = sample_pool(material, self.pool_limit)
-        if not pool:
-            return None
-        assert material.encoder is not None
-        known, settings = settled(material, self)
-        frozen_UD = material.encoder.features(pool)
-        if worse(self, known, frozen_UD, material, settings):
-            fitted.notes = (*fitted.notes, "guard: self-training was worse on inner folds, no second round")
-            return None
-        reader, classes = fitted.reader, len(material.classes)
-        rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
-        probs_UC = self_train(self, known, frozen_UD, classes, settings).predict_proba(frozen_UD)
-        tuned_UD = reader.embed(pool)
-        probs_UC = probs_UC * self_train(self, rows, tuned_UD, classes, settings).predict_proba(tuned_UD)
-        chosen, labels, _ = surest(probs_UC / probs_UC.sum(axis=1, keepdims=True), self.final_share)
-        return PseudoLabelled([pool[index] for index in chosen], labels)
 
     def build(self, material: Material) -> Tunable:
         """A private copy of the upper layers."""

@@ -15,6 +15,7 @@ _WHERE = {
     "probe": "probe:Probe",
     "self_training": "self_training:SelfTraining",
     "contrastive": "contrastive:Contrastive",
+    "contrastive_pool": "contrastive_pool:ContrastivePool",
     "lora": "lora:LoRA",
     "top_layers": "top_layers:TopLayers",
     "full": "full:Full",

@@ -7,6 +7,9 @@ paired comparison updates it (normal prior, normal likelihood), and the rule is 
 
     the simplest rung whose posterior disadvantage to the best is within one posterior standard deviation.
 
+A method that goes on from another (a second round of tuning) is expected to be as good as that one, and a step more:
+its prior is of the step, and so is the comparison that updates it.
+
 Majority and zero-shot learn nothing from the labels: they are what the others are held against, and win only where
 they come out best outright.
 
@@ -18,7 +21,7 @@ Legend: R candidates, J splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,11 +40,13 @@ FADES_FROM = 8
 
 @dataclass(frozen=True)
 class Prior:
-    """True advantage in accuracy over the probe, at up to 8 rows a class."""
+    """True advantage in accuracy over another method, at up to 8 rows a class."""
 
     mean: float
     spread: float
     source: str
+    over: str = REFERENCE
+    """The method it is an advantage over: of one that goes on from another, what the going on is worth."""
 
 
 PRIORS: dict[str, Prior] = {
@@ -50,6 +55,7 @@ PRIORS: dict[str, Prior] = {
     "probe": Prior(0.0, 0.0, "the reference"),
     "self_training": Prior(0.01, 0.03, "self-training on sentence embeddings, small gains with a guard"),
     "contrastive": Prior(0.06, 0.04, "SetFit against its own frozen probe: +4 to +11 on four sets, -0.3 on one"),
+    "contrastive_pool": Prior(0.02, 0.015, "two rounds against one on 12 draws of six sets (LAB.md)", "contrastive"),
     "lora": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "top_layers": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
     "full": Prior(0.0, 0.05, "few-shot cross-entropy tuning: gains and losses about equally often"),
@@ -78,7 +84,7 @@ class Belief:
         """Share of the posterior that is the data's: 1 when the prior no longer matters."""
         if self.observed_error == 0 or self.prior_spread == 0:
             return 1.0
-        return self.prior_spread**2 / (self.prior_spread**2 + self.observed_error**2)
+        return 1 - (self.spread / self.prior_spread) ** 2
 
 
 @dataclass(frozen=True)
@@ -137,29 +143,72 @@ def _choose(
 ) -> tuple[int, list[Belief]]:
     reference = methods.index(REFERENCE) if REFERENCE in methods else 0
     error = _paired_error(held_out)
-    beliefs = []
+    beliefs: list[Belief] = []
+    below = [_gone_on_from(methods, place) for place in range(len(methods))]
     for place, (candidate, method) in enumerate(zip(scores, methods, strict=True)):
-        prior = faded(PRIORS.get(method, UNKNOWN), rows_per_class)
+        prior = faded(_step(method) if below[place] is not None else over_reference(method), rows_per_class)
         if prior.spread == 0 and place != reference:
             prior = OTHER_BACKBONE
-        observed, observed_error = error(candidate, scores[reference])
-        beliefs.append(_update(prior, observed, observed_error, is_reference=place == reference))
+        against = reference if (start := below[place]) is None else start
+        belief = _update(prior, *error(candidate, scores[against]), is_reference=place == reference)
+        beliefs.append(
+            belief if start is None else _on_top(beliefs[start], belief, *error(candidate, scores[reference]))
+        )
     best = int(np.argmax([round(belief.mean, 9) for belief in beliefs]))
+
+    def apart(one: int, other: int) -> float:
+        """The expected spread of the difference between two candidates."""
+        for place, start in ((one, other), (other, one)):
+            if below[place] == start:
+                return _step(methods[place]).spread
+        return float(np.hypot(beliefs[one].prior_spread, beliefs[other].prior_spread))
+
     for index, belief in enumerate(beliefs):
         if methods[index] in BASELINES and index != best:
             continue
-        seen = error(scores[best], scores[index])[1]
-        expected = float(np.hypot(beliefs[best].prior_spread, belief.prior_spread))
-        spread = _combine(seen, expected)
+        spread = _combine(error(scores[best], scores[index])[1], apart(best, index))
         if beliefs[best].mean - belief.mean <= spread + 1e-9:
             return index, beliefs
     return best, beliefs
 
 
+def _step(method: str) -> Prior:
+    return PRIORS.get(method, UNKNOWN)
+
+
+def over_reference(method: str) -> Prior:
+    """What is expected of a method over the probe, through whatever it goes on from."""
+    step = _step(method)
+    if step.over == REFERENCE:
+        return step
+    start = over_reference(step.over)
+    return Prior(start.mean + step.mean, float(np.hypot(start.spread, step.spread)), step.source)
+
+
+def _gone_on_from(methods: Sequence[str], place: int) -> int | None:
+    """The place of the method that a candidate goes on from, the last before it (of its backbone); None: of none."""
+    over = _step(methods[place]).over
+    if over == REFERENCE:
+        return None
+    return next((start for start in reversed(range(place)) if methods[start] == over), None)
+
+
+def _on_top(start: Belief, step: Belief, observed: float, observed_error: float) -> Belief:
+    """What is believed of a candidate by what is believed of its start, and of the step from there."""
+    return Belief(
+        observed,
+        observed_error,
+        start.prior_mean + step.prior_mean,
+        float(np.hypot(start.prior_spread, step.prior_spread)),
+        start.mean + step.mean,
+        float(np.hypot(start.spread, step.spread)),
+    )
+
+
 def faded(prior: Prior, rows_per_class: float) -> Prior:
     """The prior at this many rows a class."""
     share = min(1.0, FADES_FROM / max(rows_per_class, 1.0))
-    return Prior(prior.mean * share, prior.spread, prior.source) if prior.mean > 0 else prior
+    return replace(prior, mean=prior.mean * share) if prior.mean > 0 else prior
 
 
 def _paired_error(
