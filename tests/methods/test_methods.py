@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from fewtune.backbones.load import load_encoder
 from fewtune.errors import BackboneDamaged, UsageError
 from fewtune.methods.base import Material
-from fewtune.methods.class_names import are_words, informative, spoken, weight
+from fewtune.methods.class_names import ODDS, are_words, informative, spoken, weight
 from fewtune.methods.head import LinearHead, fit_head
 from fewtune.methods.registry import NAMES, method_class
 from fewtune.methods.self_training import align, sample_pool, surest
@@ -137,11 +138,35 @@ def test_a_name_fades_as_rows_grow():
     assert weights[4] == pytest.approx(0.05)
 
 
-def test_names_must_be_right_more_often_than_chance():
-    right = np.eye(3)[[0, 1, 2] * 4]
-    labels = np.asarray([0, 1, 2] * 4)
-    assert informative(right, labels)
-    assert not informative(np.roll(right, 1, axis=1), labels)
+def hit(rows, classes, hits):
+    """Similarities to names that point at the right class for so many of the rows."""
+    labels = np.arange(rows) % classes
+    guesses = np.where(np.arange(rows) < hits, labels, (labels + 1) % classes)
+    return np.eye(classes)[guesses], labels
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "fewest"), [(4, 2, 1), (16, 2, 8), (48, 6, 11), (32, 4, 10), (300, 13, 32), (5000, 2, 2571)]
+)
+def test_names_are_doubted_where_rows_speak_against_them(rows, classes, fewest):
+    """With few rows that takes a rate below chance; with many, one clearly above it."""
+    for hits in range(rows + 1) if rows < 1000 else (0, 2000, 2500, 2570, 2571, 3000, 5000):
+        assert informative(*hit(rows, classes, hits)) == (hits >= fewest), hits
+
+
+def test_names_are_weighed_by_the_odds():
+    """The rule against the probabilities of scipy's distributions, summed over the rate."""
+    for rows, classes, hits in ((16, 2, 7), (16, 2, 9), (48, 6, 10), (48, 6, 12), (40, 8, 6)):
+        similarity, labels = hit(rows, classes, hits)
+        guesses = np.bincount(similarity.argmax(1), minlength=classes) / rows
+        chance = float(guesses @ np.bincount(labels, minlength=classes)) / rows
+        rates = np.linspace(chance, 1, 200_001)
+        odds = stats.binom.pmf(hits, rows, rates).mean() / stats.binom.pmf(hits, rows, chance)
+        assert informative(similarity, labels) == (ODDS * odds > 1)
+
+
+def test_names_that_all_point_at_the_only_class_say_nothing():
+    assert not informative(np.eye(2)[[0, 0, 0]], np.asarray([0, 0, 0]))
 
 
 def test_alignment_gives_classes_the_weight_of_their_labelled_rows():
