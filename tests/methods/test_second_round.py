@@ -27,7 +27,12 @@ def labels_of(dataset):
 @pytest.fixture
 def material(tiny_encoder):
     toys = toy_dataset(4)
-    return Material(toys.texts, labels_of(toys), toys.classes, tiny_encoder, unlabelled=POOL.texts, seed=2)
+    # Names of many words of their class: to random weights a single word means nothing.
+    names = tuple(
+        " ".join(text for text, label in zip(POOL.texts, POOL.labels, strict=True) if label == name)[:150]
+        for name in POOL.classes
+    )
+    return Material(toys.texts, labels_of(toys), toys.classes, tiny_encoder, names=names, unlabelled=POOL.texts, seed=2)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_prompts_that_differ_in_everything(context, slots):
 
 def test_prompts_leave_early_stop_early_and_others_take_their_place(context, monkeypatch):
     monkeypatch.setattr("fewtune.methods.cross_entropy.ROWS_TO_SPARE", 4)
-    base = PromptTuning(epochs=0.01, patience=1, rate=0.1)
+    base = PromptTuning(epochs=0.01, patience=3, rate=0.1)
     settings = ((4, 3), (2, 14), (7, 5), (3, 14))
     plan = plan_of(context, [dataclasses.replace(base, tokens=tokens, least_steps=s) for tokens, s in settings])
     check(context, plan, 2)
