@@ -78,8 +78,25 @@ class BackboneMissing(BackboneError):
     """Not on disk and not to be fetched."""
 
 
+DOWNLOAD = "Download the model again."
+
+
 class BackboneDamaged(BackboneError):
-    """Files present but incomplete or inconsistent."""
+    """Files present but incomplete or inconsistent.
+
+    Parameters
+    ----------
+    what : which file or folder, and what is wrong with it.
+    remedy : how to get a sound one where models come from; left out where `what` says what to do.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what} {remedy}".rstrip())
+        self.what, self.remedy = what, remedy
+
+    def of_a_fit(self) -> BackboneDamaged:
+        """The same said of a folder that fewtune wrote, which is to be had nowhere else."""
+        return BackboneDamaged(self.what, "Fit again, or restore the folder." if self.remedy else "")
 
 
 class UnsafeWeights(BackboneError):

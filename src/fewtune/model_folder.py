@@ -162,8 +162,8 @@ def load(folder: str | Path) -> Model:
         encoder = _encoder(folder, folds_in=recipe.method.folds_in) if recipe.method.embeds else None
         fitted = _fitted(folder, recipe, classes, encoder)
         answer_1C = fitted.predict_proba(["a"])  # files that do not fit together fail here and not on the person's rows
-    except BackboneDamaged as error:  # said as of a backbone: this one is nowhere else
-        raise BackboneDamaged(str(error).replace("Download the model again", "Fit again")) from error
+    except BackboneDamaged as error:
+        raise error.of_a_fit() from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BackboneDamaged(f"{folder} is damaged ({error}). Fit again, or restore it.") from error
     if answer_1C.shape != (1, len(classes)):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fewtune.methods.registry import NAMES
 from fewtune.metrics.base import OutOfFold
-from fewtune.study.choice import PRIORS, Candidate, choose, choose_within, faded, over_reference
+from fewtune.study.choice import PRIORS, Candidate, choose, faded, over_reference
 
 ROWS = 60
 FOLDS = np.stack([np.random.default_rng(repeat).permutation(ROWS) % 5 for repeat in range(2)])
@@ -98,7 +98,7 @@ def test_the_inner_choice_never_looks_at_the_rows_left_out(shares, seed, rows_pe
     methods = ("majority", "probe", "lora")
     ladder = [candidate(m, share, seed=seed + n) for n, (m, share) in enumerate(zip(methods, shares, strict=True))]
     left_out = ladder[0].oof.held_out[0]
-    found = choose_within(ladder, rows_per_class, left_out)
+    found = choose(ladder, rows_per_class, left_out)[0]
     rng = np.random.default_rng(seed)
     spoiled = []
     for one in ladder:
@@ -107,7 +107,7 @@ def test_the_inner_choice_never_looks_at_the_rows_left_out(shares, seed, rows_pe
             hidden = np.isin(rows, left_out)
             part[hidden] = rng.dirichlet([1.0] * 3, size=int(hidden.sum()))
         spoiled.append(Candidate(one.method, dataclasses.replace(one.oof, probs=tuple(probs))))
-    assert choose_within(spoiled, rows_per_class, left_out) == found
+    assert choose(spoiled, rows_per_class, left_out)[0] == found
 
 
 @settings(max_examples=40, deadline=None)
@@ -127,7 +127,7 @@ def test_two_folds_leave_one_to_choose_by():
     folds = np.arange(ROWS) % 2
     oofs = [OutOfFold.from_folds(LABELS, folds[None], c.oof.mean_probs_NC[None]) for c in LADDER]
     ladder = [Candidate(c.method, oof) for c, oof in zip(LADDER, oofs, strict=True)]
-    assert choose_within(ladder, 20, oofs[0].held_out[0]) in (0, 1, 2)
+    assert choose(ladder, 20, oofs[0].held_out[0])[0] in (0, 1, 2)
 
 
 def test_what_goes_on_from_a_method_is_believed_a_step_from_it():

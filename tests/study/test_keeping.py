@@ -8,7 +8,7 @@ from fewtune.methods.preference.first_stage import FirstStage
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.report.preferred import costs_against, preference_scores, wanted_only
-from fewtune.study.choice import Candidate, choose, choose_within
+from fewtune.study.choice import Candidate, choose
 from fewtune.study.evaluator import Judged
 from fewtune.study.keeping import against_first, first_place, kept
 from fewtune.study.ladder import Climb
@@ -55,7 +55,7 @@ def test_what_cannot_be_told_apart_or_is_worse_is_not():
 def test_the_first_stage_is_no_candidate_of_the_choice_where_anything_was_tuned():
     candidates = [Candidate("first_stage", found(0.95, 0)), Candidate("dpo", found(0.6, 1))]
     assert choose(candidates, 80.0)[0] == 1
-    assert choose_within(candidates, 80.0, HELD_OUT[0]) == 1
+    assert choose(candidates, 80.0, HELD_OUT[0])[0] == 1
     assert choose(candidates[:1], 80.0)[0] == 0
 
 

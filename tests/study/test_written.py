@@ -18,7 +18,7 @@ from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.closeness import Given, closeness
 from fewtune.recipe import Recipe
 from fewtune.report.written import cheaper_but_worse
-from fewtune.study.choice import Candidate, choose, choose_within
+from fewtune.study.choice import Candidate, choose
 from fewtune.study.epochs import EXCHANGED, longer_or_shorter, to_try
 from fewtune.study.evaluator import Evaluator, Judged, bits_per_byte
 from fewtune.study.ladder import Climb, climb, default_rungs
@@ -166,7 +166,7 @@ def test_the_simplest_within_one_error_wins_and_prompts_only_where_they_are_best
         Candidate("full", out_of_fold(*noisy(10.0, 3))),
     ]
     assert choose(candidates, 60.0)[0] == 1, "full is no better: the simpler one"
-    assert choose_within(candidates, 60.0, candidates[0].oof.held_out[0]) == 1
+    assert choose(candidates, 60.0, candidates[0].oof.held_out[0])[0] == 1
     worse = [Candidate("zero_shot", out_of_fold(*noisy(9.0, 1))), *candidates[1:]]
     assert choose(worse, 60.0)[0] == 0
 
@@ -187,7 +187,7 @@ def test_lengths_are_chosen_by_what_is_written_and_not_by_its_loss():
     prompts = Candidate("zero_shot", sure(30.0, 99.0))
     short, longer = Candidate("lora", sure(10.0, 40.0)), Candidate("lora", sure(12.0, 45.0))
     assert choose([prompts, short, longer], 60.0)[0] == 2
-    assert choose_within([prompts, short, longer], 60.0, prompts.oof.held_out[0]) == 2
+    assert choose([prompts, short, longer], 60.0, prompts.oof.held_out[0])[0] == 2
     tried = [judged(6, short.oof), judged(12, longer.oof)]
     assert longer_or_shorter(tried).method.epochs == 24
     worse_in_both = sure(13.0, 39.0)

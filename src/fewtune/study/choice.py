@@ -95,34 +95,35 @@ class Candidate:
     oof: OutOfFold
 
 
-def choose(candidates: Sequence[Candidate], rows_per_class: float = 1.0) -> tuple[int, list[Belief]]:
-    """Index of the winner, and the beliefs it rests on; `rows_per_class` fades what is believed of classifiers."""
-    first = candidates[0].oof
-    scores, methods = [list(c.oof.row_scores) for c in candidates], [c.method for c in candidates]
+def choose(
+    candidates: Sequence[Candidate], rows_per_class: float = 1.0, left_out: IntArray | None = None
+) -> tuple[int, list[Belief]]:
+    """Index of the winner, and the beliefs it rests on (none but for classifiers).
+
+    Parameters
+    ----------
+    rows_per_class : fades what is believed of classifiers.
+    left_out : rows that are not looked at: the choice inside a resample; None: all are.
+    """
+    first, methods = candidates[0].oof, [candidate.method for candidate in candidates]
+    seen = _seen(first, left_out)
+    held_out = [first.held_out[split][places] for split, places in seen]
+    scores = [[candidate.oof.row_scores[split][places] for split, places in seen] for candidate in candidates]
     if first.prefers:
-        return best_tuned(scores, methods, first.held_out, first.groups), []
+        return best_tuned(scores, methods, held_out, first.groups), []
     if first.written is not None:
-        written = [c.oof.written or () for c in candidates]
-        return best_writer(scores, written, methods, first.held_out, first.groups), []
-    return _choose(scores, methods, first.held_out, rows_per_class)
+        written = [[(c.oof.written or ())[split].subset(places) for split, places in seen] for c in candidates]
+        return best_writer(scores, written, methods, held_out, first.groups), []
+    return _choose(scores, methods, held_out, rows_per_class)
 
 
-def choose_within(candidates: Sequence[Candidate], rows_per_class: float, left_out: IntArray) -> int:
-    """The winner when the rows of `left_out` are not looked at: the choice inside a resample."""
-    first, methods = candidates[0].oof, [c.method for c in candidates]
-    hidden = np.zeros(len(first.labels_N), dtype=bool)
-    hidden[left_out] = True
-    seen = [~hidden[rows] for rows in first.held_out]
-    kept = [split for split, mask in enumerate(seen) if mask.any()]
-    scores = [[candidate.oof.row_scores[split][seen[split]] for split in kept] for candidate in candidates]
-    held_out = [first.held_out[split][seen[split]] for split in kept]
-    if first.prefers:
-        return best_tuned(scores, methods, held_out, first.groups)
-    if first.written is not None:
-        rows = {split: np.flatnonzero(seen[split]) for split in kept}
-        written = [[(c.oof.written or ())[split].subset(rows[split]) for split in kept] for c in candidates]
-        return best_writer(scores, written, methods, held_out, first.groups)
-    return _choose(scores, methods, held_out, rows_per_class)[0]
+def _seen(oof: OutOfFold, left_out: IntArray | None) -> list[tuple[int, IntArray]]:
+    """Each split with the places of its held-out rows that are looked at, where there are any."""
+    shown = np.ones(len(oof.labels_N), dtype=bool)
+    if left_out is not None:
+        shown[left_out] = False
+    places = [(split, np.flatnonzero(shown[rows_B])) for split, rows_B in enumerate(oof.held_out)]
+    return [(split, places_B) for split, places_B in places if len(places_B)]
 
 
 def best_tuned(

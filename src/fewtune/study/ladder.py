@@ -19,7 +19,7 @@ from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
-from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose, choose_within
+from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose
 from fewtune.study.epochs import to_try
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.rung import Rung
@@ -204,7 +204,7 @@ def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:
     dataset = evaluator.context.dataset
     rows_per_class = len(dataset) / max(1, len(dataset.classes))
     winner, beliefs = choose(candidates, rows_per_class)
-    chosen = [choose_within(candidates, rows_per_class, split.test) for split in evaluator.splits]
+    chosen = [choose(candidates, rows_per_class, left_out=split.test)[0] for split in evaluator.splits]
     probs = tuple(judged[pick].oof.probs[number] for number, pick in enumerate(chosen))
     first = judged[0].oof
     written = rejected = None

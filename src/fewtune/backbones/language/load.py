@@ -23,7 +23,7 @@ from fewtune.backbones.precision import Precision, detect, device
 from fewtune.backbones.quiet import quiet
 from fewtune.backbones.team import Team
 from fewtune.data.templates.base import Template
-from fewtune.errors import BackboneDamaged, BackboneMissing, UnsafeWeights, UsageError
+from fewtune.errors import DOWNLOAD, BackboneDamaged, BackboneMissing, UnsafeWeights, UsageError
 
 DEFAULT, STARTER = "default", "starter"
 STARTER_PACKAGE = "fewtune_starter"
@@ -153,9 +153,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BackboneDamaged(f"{path} is damaged ({type(error).__name__}). Download the model again.") from error
+        raise BackboneDamaged(f"{path} is damaged ({type(error).__name__}).", DOWNLOAD) from error
     if not isinstance(plain, dict):
-        raise BackboneDamaged(f"{path} is damaged (no object). Download the model again.")
+        raise BackboneDamaged(f"{path} is damaged (no object).", DOWNLOAD)
     return plain
 
 
@@ -168,8 +168,8 @@ def _open(folder: Path, kind: Kind, dtype: torch.dtype) -> Any:
             model, info = open_weights(cls, folder, dtype=dtype)
         except Exception as error:  # unreadable config, truncated tensors, unknown architecture
             raise BackboneDamaged(
-                f"{folder} could not be opened as a model that writes ({type(error).__name__}: {short(error)}). "
-                "Download it again, or check that it is a causal or seq2seq model with config.json and safetensors."
+                f"{folder} could not be opened as a model that writes ({type(error).__name__}: {short(error)}).",
+                "Download it again, or check that it is a causal or seq2seq model with config.json and safetensors.",
             ) from error
     refuse_holes(folder, info)
     return model
@@ -181,8 +181,8 @@ def _tokenizer(folder: Path) -> Any:
             return open_tokenizer(folder)
         except Exception as error:  # missing or unreadable files, an unknown class
             raise BackboneDamaged(
-                f"{folder} has no tokenizer that can be opened ({type(error).__name__}: {short(error)}). "
-                "Download the model again, with tokenizer.json."
+                f"{folder} has no tokenizer that can be opened ({type(error).__name__}: {short(error)}).",
+                "Download the model again, with tokenizer.json.",
             ) from error
 
 
