@@ -3,7 +3,8 @@
 With 16 labelled rows a paired comparison has a standard error of 12 points: by "the simplest within one standard
 error" nothing would ever beat the probe, although published results put some methods points above it. So each method
 carries a prior for its true advantage over the probe, a mean and a standard deviation that fade as labels grow; the
-paired comparison updates it (normal prior, normal likelihood), and the rule is applied to the posterior:
+paired comparison, of how clearly rows are right (`metrics/margins.py`), updates it (normal prior, normal likelihood),
+and the rule is applied to the posterior:
 
     the simplest rung whose posterior disadvantage to the best is within one posterior standard deviation.
 
@@ -28,6 +29,7 @@ import numpy as np
 from fewtune.methods.base import FloatArray, IntArray
 from fewtune.metrics.base import OutOfFold
 from fewtune.metrics.intervals import Groups
+from fewtune.metrics.margins import clearness
 from fewtune.study.simplicity import BASELINES, simplest
 from fewtune.study.writers import best_writer
 
@@ -108,13 +110,15 @@ def choose(
     first, methods = candidates[0].oof, [candidate.method for candidate in candidates]
     seen = _seen(first, left_out)
     held_out = [first.held_out[split][places] for split, places in seen]
+    if first.written is None:
+        labels = [first.labels_N[rows_B] for rows_B in held_out]
+        clear = [clearness([c.oof.probs[split][places] for split, places in seen], labels) for c in candidates]
+        return _choose(clear, methods, held_out, rows_per_class)
     scores = [[candidate.oof.row_scores[split][places] for split, places in seen] for candidate in candidates]
     if first.prefers:
         return best_tuned(scores, methods, held_out, first.groups), []
-    if first.written is not None:
-        written = [[(c.oof.written or ())[split].subset(places) for split, places in seen] for c in candidates]
-        return best_writer(scores, written, methods, held_out, first.groups), []
-    return _choose(scores, methods, held_out, rows_per_class)
+    written = [[(c.oof.written or ())[split].subset(places) for split, places in seen] for c in candidates]
+    return best_writer(scores, written, methods, held_out, first.groups), []
 
 
 def _seen(oof: OutOfFold, left_out: IntArray | None) -> list[tuple[int, IntArray]]:
