@@ -11,6 +11,8 @@ from counting import Counting
 from fewtune.data.base import Dataset, Example
 from fewtune.data.splits import repeated_folds
 from fewtune.errors import TrainingDiverged
+from fewtune.methods.contrastive import Contrastive
+from fewtune.methods.contrastive_pool import ContrastivePool
 from fewtune.methods.majority import Majority
 from fewtune.methods.probe import Probe
 from fewtune.methods.self_training import SelfTraining
@@ -167,6 +169,33 @@ def test_no_time_at_all_still_judges_what_everything_is_held_against(context, sp
     assert judged == ["majority", "probe"]
     assert all("budget" in rung.reason for rung in found.rungs if rung.judged is None)
     assert found.rungs[found.winner].recipe.method.name == "probe"
+
+
+@pytest.mark.parametrize(("seconds", "begun"), [(90.0, False), (1000.0, True)])
+def test_what_goes_on_from_a_rung_is_not_begun_where_that_rung_twice_over_does_not_fit(
+    context, splits, monkeypatch, seconds, begun
+):
+    """The time would be gone, and the rungs behind it with it."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    class Slow(Counting):
+        def execute(self, plan, context, *, tick=None):
+            for done in super().execute(plan, context, tick=tick):
+                now[0] += 5.0 if plan[0].recipe.method.name.startswith("contrastive") else 0.1
+                yield done
+
+    executor = Slow()
+    once, twice = Contrastive(steps=2, most_steps=2), ContrastivePool(steps=2, most_steps=2)
+    recipes = [Recipe(one) for one in (Majority(), Probe(), once, twice, QUICK)]
+    wider = dataclasses.replace(context, unlabelled=("one text", "another text", "a third"))
+    found = climb(Evaluator(wider, splits, executor=executor, budget=Budget(seconds, started=0.0)), recipes)
+    assert (found.rungs[3].judged is not None) == begun
+    assert found.rungs[2].judged is not None
+    assert found.rungs[4].judged is not None
+    if not begun:
+        assert "budget" in found.rungs[3].reason
+        assert now[0] < 40, "none of its runs was paid for"
 
 
 def test_a_rung_that_diverges_is_skipped_and_says_why(context, splits):

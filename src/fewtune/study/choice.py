@@ -181,6 +181,12 @@ def _step(method: str) -> Prior:
     return PRIORS.get(method, UNKNOWN)
 
 
+def goes_on_from(method: str) -> str | None:
+    """The method whose run a method makes again before it goes on; None: it starts by itself."""
+    over = _step(method).over
+    return None if over == REFERENCE else over
+
+
 def over_reference(method: str) -> Prior:
     """What is expected of a method over the probe, through whatever it goes on from."""
     step = _step(method)
@@ -192,9 +198,7 @@ def over_reference(method: str) -> Prior:
 
 def _gone_on_from(methods: Sequence[str], place: int) -> int | None:
     """The place of the method that a candidate goes on from, the last before it (of its backbone); None: of none."""
-    over = _step(methods[place]).over
-    if over == REFERENCE:
-        return None
+    over = goes_on_from(methods[place])
     return next((start for start in reversed(range(place)) if methods[start] == over), None)
 
 

@@ -77,9 +77,15 @@ class Evaluator:
         self.budget, self.progress = budget or Budget(None), progress or Progress()
         self._kept: dict[str, Outcome] = {}
 
-    def judge(self, recipe: Recipe) -> Judged:
-        """Out-of-fold predictions of `recipe` on every split. Raises BudgetSpent; what is finished stays kept."""
-        outcomes = self.outcomes([self.run(recipe, number) for number in range(len(self.splits))])
+    def judge(self, recipe: Recipe, *, at_least: float = 0.0) -> Judged:
+        """Out-of-fold predictions of `recipe` on every split. Raises BudgetSpent; what is finished stays kept.
+
+        Parameters
+        ----------
+        at_least : seconds that all of its runs are known to take; it is not begun where those left to do do not fit.
+        """
+        plan = [self.run(recipe, number) for number in range(len(self.splits))]
+        outcomes = self.outcomes(plan, at_least=at_least / len(plan))
         held_out = tuple(split.test for split in self.splits)
         return Judged(recipe, tuple(outcomes), out_of_fold(outcomes, held_out, self.context))
 
@@ -99,8 +105,8 @@ class Evaluator:
         answers = self.texts and self.context.dataset.task == "generation"
         return answers and self.splits[number].repeat == 0 and (number < 2 or before < MOST_WRITTEN)
 
-    def outcomes(self, plan: Sequence[Run]) -> list[Outcome]:
-        """The outcome of each run, from the store where it is there."""
+    def outcomes(self, plan: Sequence[Run], *, at_least: float = 0.0) -> list[Outcome]:
+        """The outcome of each run, from the store where it is there; `at_least`: seconds one is known to take."""
         keys = [self.context.key(run) for run in plan]
         known = zip(keys, plan, strict=True)
         found = {key: outcome for key, run in known if (outcome := self._known(key, run)) is not None}
@@ -110,6 +116,7 @@ class Evaluator:
             self.progress.advance()
         if missing:
             self.budget.check()
+            self.budget.afford(len(missing) * at_least)
         todo = [plan[place] for place in missing]
         started = time.perf_counter()
         for finished, (place, outcome) in enumerate(self.executor.execute(todo, self.context, tick=self._tick), 1):

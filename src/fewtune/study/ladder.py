@@ -7,6 +7,7 @@ choosing included (Varma and Simon 2006; the inner resamples are the other folds
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
-from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose
+from fewtune.study.choice import FIRST_STAGE, Belief, Candidate, choose, goes_on_from
 from fewtune.study.epochs import to_try
 from fewtune.study.evaluator import Evaluator, Judged
 from fewtune.study.rung import Rung
@@ -117,25 +118,30 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
     always: tuple[str, ...] = ALWAYS_WRITING if evaluator.context.writes else ALWAYS
     always = ALWAYS_PREFERRING if evaluator.context.dataset.task == "preference" else always
     first = {name: next((recipe for recipe in recipes if recipe.method.name == name), None) for name in always}
+    took: dict[tuple[str | None, str], float] = {}
     for recipe in recipes:
-        for rung in lengths(evaluator, recipe, must=recipe is first.get(recipe.method.name)):
+        at_least = 2 * took.get((goes_on_from(recipe.method.name), recipe.backbone), 0.0)  # that again, and a step more
+        started = time.perf_counter()
+        for rung in lengths(evaluator, recipe, must=recipe is first.get(recipe.method.name), at_least=at_least):
             rungs.append(rung)
             evaluator.budget.reserve = reserve(evaluator, rungs) + _apart(evaluator, rungs)
+        took[recipe.method.name, recipe.backbone] = time.perf_counter() - started
     return _conclude(evaluator, rungs)
 
 
-def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False) -> Iterator[Rung]:
+def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False, at_least: float = 0.0) -> Iterator[Rung]:
     """A recipe judged and, of a method that takes epochs, as many more or fewer of them as are worth a look, with
     phrases exchanged where that helps.
 
     Parameters
     ----------
     must : whether the first is judged whatever the budget.
+    at_least : seconds that it is known to take.
     """
     tried: list[Rung] = []
     another: Recipe | None = recipe
     while another is not None:
-        tried.append(_judge(evaluator, another, must=must and another is recipe))
+        tried.append(_judge(evaluator, another, must=must and another is recipe, at_least=at_least))
         yield tried[-1]
         another = to_try(tried, evaluator.context.dataset.examples)
 
@@ -156,14 +162,14 @@ def reserve(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
     return SAFETY * (refit + curve * CURVE_SHARE) + REPORT_SECONDS
 
 
-def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool) -> Rung:
+def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool, at_least: float = 0.0) -> Rung:
     budget = evaluator.budget
     if budget.left <= 0 and not must:
         return Rung(recipe, reason="the budget was spent before it")
     evaluator.progress.start(recipe.title, len(evaluator.splits))
     try:
         evaluator.budget = Budget(None) if must else budget
-        judged = evaluator.judge(recipe)
+        judged = evaluator.judge(recipe, at_least=at_least)
     except BudgetSpent:
         evaluator.progress.finish("not judged: it would not fit the budget")
         reason = "it could not be finished within the budget; what was done of it is kept for next time"
