@@ -63,10 +63,6 @@ class Contrastive(TunedMethod):
     fold, so nothing can be chosen on it."""
     beside_frozen: bool = True
     """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
-    tuned_stretch: float = 3.0
-    """What the tuned embedding is multiplied by where frozen features stand beside it, so that the head's penalty costs
-    it less: they are twice as many numbers and know nothing of the labels. At 1 a frozen and a tuned view count by
-    their lengths, two to one (LAB.md)."""
 
     def total_steps(self, material: Material) -> int:
         """Grows with the labelled rows, within `steps` and `most_steps`."""
@@ -188,11 +184,7 @@ class ContrastiveTunable(Tunable):
         frozen = self.body.encoder if method.beside_frozen else None
         reader = Reader(self.body, frozen=frozen)
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
-        times_D = np.ones(rows.vectors_ND.shape[1], dtype=np.float32)
-        if frozen is not None:
-            times_D[: frozen.width] = method.tuned_stretch
-        head = settings.fit(rows.stretched(times_D), len(material.classes)).stretched(times_D)
-        fitted = FittedBody(self.body, head, frozen=frozen)
+        fitted = FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
         if material.pseudo is not None:
             fitted.notes = (f"tuned again with {len(material.pseudo.texts)} unlabelled texts that it was sure of",)
         return fitted

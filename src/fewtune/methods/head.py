@@ -45,10 +45,6 @@ class LinearHead:
         """[N, C] probabilities."""
         return softmax(self.logits(vectors_ND))
 
-    def stretched(self, times_D: Vectors) -> LinearHead:
-        """The head that finds in vectors what this one finds in the same vectors times `times_D`."""
-        return LinearHead(self.weight_CD * times_D, self.bias_C)
-
     def save(self, path: Path) -> None:
         """Write as safetensors."""
         from safetensors.numpy import save_file

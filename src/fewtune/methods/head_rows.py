@@ -11,7 +11,7 @@ Legend: N rows, C classes, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -71,11 +71,6 @@ class HeadRows:
     def names_used(self) -> bool:
         """Whether class names are among the rows."""
         return len(self.labels_N) > self.given
-
-    def stretched(self, times_D: Vectors) -> HeadRows:
-        """The rows with each of their numbers times `times_D`; their cosines with the names stay what they are."""
-        names_CD = None if self.names_CD is None else self.names_CD / times_D
-        return replace(self, vectors_ND=self.vectors_ND * times_D, names_CD=names_CD)
 
 
 @dataclass(frozen=True)
