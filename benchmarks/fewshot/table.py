@@ -1,6 +1,6 @@
 """The results as a Markdown table: mean and standard deviation over draws, only of draws that every system has.
 
-python benchmarks/fewshot/table.py [--rows 8] [--results DIR]
+python benchmarks/fewshot/table.py [--rows 8] [--systems NAME…] [--results DIR]
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ def main() -> None:
     """Accuracy, then seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--systems", nargs="+", help="these alone: one with few draws hides the others' draws")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
     found = load(arguments.results, arguments.rows)
+    found = {name: sets for name, sets in found.items() if name in (arguments.systems or found)}
     if not found:
         print(f"no results for {arguments.rows} rows a class in {arguments.results}")
         return
