@@ -32,11 +32,9 @@ done
 "$BIN/python" benchmarks/fewshot/table.py --rows 8
 "$BIN/python" benchmarks/fewshot/table.py --rows 64
 for design in given exchangeable; do
-    "$BIN/python" benchmarks/fewshot/believe.py --part coverage --design "$design" --data "$DATA" \
-        --out "benchmarks/fewshot/results/coverage-$design.json"
+    "$BIN/python" benchmarks/fewshot/believe.py --part coverage --design "$design" --data "$DATA"
 done
-"$BIN/python" benchmarks/fewshot/believe.py --part shuffled --data "$DATA" \
-    --out benchmarks/fewshot/results/shuffled.json
+"$BIN/python" benchmarks/fewshot/believe.py --part shuffled --data "$DATA"
 
 # The engine: LoRA grids against Trainer + PEFT, probe sweeps, scaling, padding, and a GPU where there is one.
 BIN=$BIN DATA=$DATA bash benchmarks/engine/run.sh

@@ -7,7 +7,9 @@ on those rows; the truth is the accuracy of the refitted model on the whole test
 
 Shuffled: the rows of an 8-a-class draw, labels permuted; the verdict must be "no better than the majority class".
 
-    python benchmarks/fewshot/believe.py --part coverage --data DIR --out FILE [--methods probe,zero_shot]
+    python benchmarks/fewshot/believe.py --part coverage --data DIR [--sets trec] [--methods probe,zero_shot]
+
+A file a fit, in a folder a part: finished fits are never run again, and several processes may share the sets.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,87 +84,89 @@ def fit(texts: list[str], labels: list[str], seed: int, methods: list[str] | Non
     return TextClassifier(methods=methods, random_state=seed).fit(texts, labels)
 
 
-def coverage(data: Path, methods: list[str] | None, fits: int, design: str) -> Iterator[dict[str, Any]]:
-    """One line a fit: claim, truth, covered."""
-    for number in range(fits):
-        for name in SETS:
-            if design == "exchangeable":
-                texts, labels, test_texts, test_labels = exchangeable(data, name, number)
-            else:
-                texts, labels = resample(data, name, number)
-                test_texts, test_labels = read_rows(data / name / "test.csv")
-            started = time.perf_counter()
-            classifier = fit(texts, labels, number, methods)
-            truth = float((classifier.predict(test_texts) == np.asarray(test_labels)).mean())
-            claim = classifier.result_["winner"]["cv"]["accuracy"]
-            yield {
-                "part": "coverage",
-                "set": name,
-                "number": number,
-                "rows": len(texts),
-                "claim": claim,
-                "truth": truth,
-                "covered": claim["low"] <= truth <= claim["high"],
-                "winner": classifier.result_["winner"]["name"],
-                "seconds": round(time.perf_counter() - started, 1),
-            }
+def covered(data: Path, name: str, number: int, methods: list[str] | None, design: str) -> dict[str, Any]:
+    """Claim, truth, and whether the one's interval holds the other."""
+    if design == "exchangeable":
+        texts, labels, test_texts, test_labels = exchangeable(data, name, number)
+    else:
+        texts, labels = resample(data, name, number)
+        test_texts, test_labels = read_rows(data / name / "test.csv")
+    classifier = fit(texts, labels, number, methods)
+    truth = float((classifier.predict(test_texts) == np.asarray(test_labels)).mean())
+    claim = classifier.result_["winner"]["cv"]["accuracy"]
+    return {
+        "rows": len(texts),
+        "claim": claim,
+        "truth": truth,
+        "covered": claim["low"] <= truth <= claim["high"],
+        "winner": classifier.result_["winner"]["name"],
+    }
 
 
-def nothing_to_learn(data: Path, methods: list[str] | None, fits: int) -> Iterator[dict[str, Any]]:
-    """One line a fit: did the verdict see that there is nothing?"""
+def nothing_to_learn(data: Path, name: str, number: int, methods: list[str] | None) -> dict[str, Any]:
+    """Did the verdict see that there is nothing?"""
+    texts, labels = shuffled(data, name, number)
+    sentence = fit(texts, labels, number, methods).result_["verdict"]["sentence"]
+    return {"rows": len(texts), "told": "no better than the majority class" in sentence, "verdict": sentence}
+
+
+def plan(part: str, fits: int) -> list[tuple[str, int]]:
+    """Set and number of every fit of a part."""
+    if part == "coverage":
+        return [(name, number) for number in range(fits or 10) for name in SETS]
     names = [name for name in SETS if name != "banking77"]
-    for number in range(fits):
-        name = names[number % len(names)]
-        texts, labels = shuffled(data, name, number)
-        sentence = fit(texts, labels, number, methods).result_["verdict"]["sentence"]
-        told = "no better than the majority class" in sentence
-        yield {"part": "shuffled", "set": name, "number": number, "rows": len(texts), "told": told, "verdict": sentence}
+    return [(names[number % len(names)], number) for number in range(fits or 20)]
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
     """The bar's number."""
-    if lines[0]["part"] == "shuffled":
+    if "told" in lines[0]:
         return (
             f"{sum(line['told'] for line in lines)} of {len(lines)} fits on shuffled labels were seen to hold nothing"
         )
-    covered = np.mean([line["covered"] for line in lines])
+    share = np.mean([line["covered"] for line in lines])
     bias = np.mean([line["claim"]["mean"] - line["truth"] for line in lines])
     width = np.mean([line["claim"]["high"] - line["claim"]["low"] for line in lines])
-    return f"{len(lines)} fits: covered {covered:.3f}, mean claim - truth {bias:+.4f}, mean width {width:.3f}"
+    return f"{len(lines)} fits: covered {share:.3f}, mean claim - truth {bias:+.4f}, mean width {width:.3f}"
 
 
 def main() -> int:
-    """Run one part, a line a fit, and sum it up."""
+    """Run the fits of a part that are not done yet, a file a fit, and sum up all that are done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("coverage", "shuffled"), required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/fewshot"))
     parser.add_argument("--design", choices=("given", "exchangeable"), default="given")
     parser.add_argument("--methods", default="")
     parser.add_argument("--fits", type=int, default=0, help="per set for coverage (10), in all for shuffled (20)")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="only these")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "believe")
     arguments = parser.parse_args()
     if not arguments.data.exists():
         print(f"skipped: no benchmark data at {arguments.data}", file=sys.stderr)
         return 0
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     methods = arguments.methods.split(",") if arguments.methods else None
-    if arguments.part == "coverage":
-        found = coverage(arguments.data, methods, arguments.fits or 10, arguments.design)
-    else:
-        found = nothing_to_learn(arguments.data, methods, arguments.fits or 20)
-    lines = []
-    for line in found:
-        lines.append(line)
-        told = {
-            "methods": arguments.methods or "all",
-            "design": arguments.design,
-            "summary": summary(lines),
-            "fits": lines,
-            **hardware(),
-        }
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(told, indent=1) + "\n")
-    print(summary(lines))
+    told = [arguments.part, *([arguments.design] if arguments.part == "coverage" else []), *(methods or [])]
+    folder = arguments.out / "-".join(told)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, number in plan(arguments.part, arguments.fits):
+        target = folder / f"{name}-{number}.json"
+        if name not in arguments.sets or target.exists():
+            continue
+        started = time.perf_counter()
+        if arguments.part == "coverage":
+            line = covered(arguments.data, name, number, methods, arguments.design)
+        else:
+            line = nothing_to_learn(arguments.data, name, number, methods)
+        line = {"set": name, "number": number, **line, "seconds": round(time.perf_counter() - started, 1), **hardware()}
+        temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(line, indent=1) + "\n")
+        temporary.replace(target)
+    done = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    for name in SETS:
+        if mine := [line for line in done if line["set"] == name]:
+            print(f"{name:>10}  {summary(mine)}")
+    print(f"{'all':>10}  {summary(done)}")
     return 0
 
 

@@ -171,6 +171,25 @@ def test_no_time_at_all_still_judges_what_everything_is_held_against(context, sp
     assert found.rungs[found.winner].recipe.method.name == "probe"
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_rung_that_the_budget_ends_in_says_what_of_it_was_done(context, splits, monkeypatch, tmp_path, kept):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    class Slower(Counting):
+        def execute(self, plan, context, *, tick=None):
+            for number, done in enumerate(super().execute(plan, context, tick=tick)):
+                now[0] += 4.0 * number if plan[0].recipe.method == QUICK else 0.1
+                yield done
+
+    budget = Budget(25.0, started=0.0)
+    evaluator = Evaluator(context, splits, store=RunStore(tmp_path) if kept else None, executor=Slower(), budget=budget)
+    found = climb(evaluator, [Recipe(Majority()), Recipe(Probe()), Recipe(QUICK)])
+    told = "the budget ended in it; 3 of its 6 runs are done"
+    assert found.rungs[2].reason == told + (", and kept for next time" if kept else "")
+    assert evaluator.finished(Recipe(QUICK)) == 3
+
+
 @pytest.mark.parametrize(("seconds", "begun"), [(90.0, False), (1000.0, True)])
 def test_what_goes_on_from_a_rung_is_not_begun_where_that_rung_twice_over_does_not_fit(
     context, splits, monkeypatch, seconds, begun
@@ -194,7 +213,7 @@ def test_what_goes_on_from_a_rung_is_not_begun_where_that_rung_twice_over_does_n
     assert found.rungs[2].judged is not None
     assert found.rungs[4].judged is not None
     if not begun:
-        assert "budget" in found.rungs[3].reason
+        assert found.rungs[3].reason == "it would not fit in what was left of the budget"
         assert now[0] < 40, "none of its runs was paid for"
 
 

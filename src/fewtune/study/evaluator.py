@@ -84,10 +84,17 @@ class Evaluator:
         ----------
         at_least : seconds that all of its runs are known to take; it is not begun where those left to do do not fit.
         """
-        plan = [self.run(recipe, number) for number in range(len(self.splits))]
+        plan = self._plan(recipe)
         outcomes = self.outcomes(plan, at_least=at_least / len(plan))
         held_out = tuple(split.test for split in self.splits)
         return Judged(recipe, tuple(outcomes), out_of_fold(outcomes, held_out, self.context))
+
+    def finished(self, recipe: Recipe) -> int:
+        """How many of its runs are done and kept."""
+        return sum(self._known(self.context.key(run), run) is not None for run in self._plan(recipe))
+
+    def _plan(self, recipe: Recipe) -> list[Run]:
+        return [self.run(recipe, number) for number in range(len(self.splits))]
 
     def run(self, recipe: Recipe, number: int) -> Run:
         """`recipe` on the split of that number: the same run whichever study asks for it."""

@@ -172,8 +172,7 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool, at_least: float 
         judged = evaluator.judge(recipe, at_least=at_least)
     except BudgetSpent:
         evaluator.progress.finish("not judged: it would not fit the budget")
-        reason = "it could not be finished within the budget; what was done of it is kept for next time"
-        return Rung(recipe, reason=reason)
+        return Rung(recipe, reason=_not_finished(evaluator, recipe))
     except TrainingDiverged as error:
         evaluator.progress.finish("not judged: the loss diverged")
         return Rung(recipe, reason=str(error))
@@ -190,6 +189,14 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool, at_least: float 
     told += "" if rung.closeness is None else f", chrF {rung.closeness:.1f}"
     evaluator.progress.finish(f"prefers the better answer {score:.1%}" if judged.oof.prefers else told)
     return rung
+
+
+def _not_finished(evaluator: Evaluator, recipe: Recipe) -> str:
+    done, asked = evaluator.finished(recipe), len(evaluator.splits)
+    if not done:
+        return "it would not fit in what was left of the budget"
+    kept = "" if evaluator.store is None else ", and kept for next time"
+    return f"the budget ended in it; {done} of its {asked} runs are done{kept}"
 
 
 def _no_number(evaluator: Evaluator, recipe: Recipe) -> Rung:
