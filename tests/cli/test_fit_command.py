@@ -114,9 +114,13 @@ def test_a_test_file_of_one_class_is_fine(fewtune, toys_csv, quick, tmp_path):
 def test_a_test_file_of_unknown_labels_costs_no_work(fewtune, toys_csv, quick, tmp_path):
     test = write_csv(tmp_path / "test.csv", [("red", "colours"), ("moon", "planets")])
     answer = fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "a")
-    clear(answer, 2, "planets")
-    assert (tmp_path / "a" / "result.json").exists(), "what was fitted is kept"
-    assert fewtune("report", tmp_path / "a", "--no-open").code == 0
+    clear(answer, 2, "planets", f"Model and page are in {tmp_path / 'a'}", "the same command")
+    page, runs = tmp_path / "a" / "report.html", (tmp_path / "a" / "runs.jsonl").read_text()
+    assert "Scores on the test file" not in page.read_text(), "what was fitted is kept"
+    write_csv(test, [(TOYS.texts[1] + " very", TOYS.labels[1])])
+    again = fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "a", "--json")
+    assert json.loads(again.out)["test"]["rows"] == 1
+    assert (tmp_path / "a" / "runs.jsonl").read_text() == runs, "no run is repeated"
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "no/such/folder/test.csv", "/no/such/test.csv", "missing"])

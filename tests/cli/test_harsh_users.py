@@ -86,6 +86,20 @@ def test_the_majority_rung_is_what_the_verdict_is_held_against(fewtune, result_f
     assert result["verdict"]["against_majority"]["difference"] == pytest.approx(headline - largest)
 
 
+def test_advice_on_one_row_is_of_one_row(result_folder):
+    result = json.loads((result_folder / "result.json").read_text())
+    leak = {"row": 1, "train_row": 1}
+
+    def said(count):
+        result.update(suspects=[{"row": 1}] * count, test={"rows": 9, "leaks": [leak] * count})
+        return " ".join(one["do"] for one in advise(result, result["verdict"]))
+
+    assert "the row most likely mislabelled" in said(1)
+    assert "the test row that also stands" in said(1)
+    assert "the 2 rows most likely mislabelled" in said(2)
+    assert "the 2 test rows that also stand " in said(2)
+
+
 def test_a_test_file_of_training_rows_says_nothing(fewtune, toys_csv, quick, tmp_path):
     answer = fewtune("fit", toys_csv, *quick, "--test", toys_csv, "--out", tmp_path / "fit", "--json")
     result = json.loads(answer.out)

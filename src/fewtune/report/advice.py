@@ -63,10 +63,12 @@ def _leaks(result: dict[str, Any]) -> list[dict[str, str]]:
                 "A score on it would say how much was remembered, nothing about new texts, so none is given.",
             )
         ]
+    one = len(test["leaks"]) == 1
+    them = "the test row that also stands" if one else f"the {len(test['leaks'])} test rows that also stand"
     return [
         _advice(
-            f"Take the {len(test['leaks'])} test rows that also stand in the training file out of the test file.",
-            "A model is right on them for having seen them: the test score given is that of the other rows.",
+            f"Take {them} in the training file out of the test file.",
+            "A model is right on what it has seen: the test score given is that of the other rows.",
         )
     ]
 
@@ -75,9 +77,10 @@ def _labels(result: dict[str, Any]) -> list[dict[str, str]]:
     count = len(result["suspects"])
     if not count:
         return []
+    them = "row" if count == 1 else f"{count} rows"
     return [
         _advice(
-            f"Look at the {count} rows most likely mislabelled, listed on the page.",
+            f"Look at the {them} most likely mislabelled, listed on the page.",
             "About half of such flags are truly wrong labels, and each one corrected helps both training and scores.",
         )
     ]
