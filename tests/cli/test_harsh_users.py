@@ -100,6 +100,15 @@ def test_advice_on_one_row_is_of_one_row(result_folder):
     assert "the 2 test rows that also stand " in said(2)
 
 
+def test_what_is_told_on_the_way_is_what_the_result_holds(fewtune, toys_csv, quick, tmp_path):
+    answer = fewtune("fit", toys_csv, *quick, "--out", tmp_path / "fit")
+    result = json.loads((tmp_path / "fit" / "result.json").read_text())
+    told = " ".join((answer.out + answer.err).split())
+    for rung in result["ladder"]:
+        if rung["status"] == "judged":
+            assert f"{rung['title']}: accuracy {rung['cv']['accuracy']['mean']:.3f}" in told
+
+
 def test_a_test_file_of_training_rows_says_nothing(fewtune, toys_csv, quick, tmp_path):
     answer = fewtune("fit", toys_csv, *quick, "--test", toys_csv, "--out", tmp_path / "fit", "--json")
     result = json.loads(answer.out)

@@ -122,22 +122,12 @@ def comparison_entry(found: Comparison, other: str, *, metric: str = "") -> dict
     return {"other": other, **({"metric": metric} if metric else {}), **{key: getattr(found, key) for key in keys}}
 
 
-def shown(judged: Judged) -> OutOfFold:
-    """What a rung is shown and compared by: for the majority rung, the shares of all rows (see `against_majority`)."""
-    oof = judged.oof
-    if judged.recipe.method.name != "majority":
-        return oof
-    shares_C = np.bincount(oof.labels_N, minlength=oof.probs_MC.shape[1]) / len(oof.labels_N)
-    probs = tuple(np.tile(shares_C, (len(rows), 1)) for rows in oof.held_out)
-    return OutOfFold(oof.labels_N, oof.held_out, probs, oof.groups)
-
-
 def ladder(climb: Climb, backbones: dict[str, str]) -> list[dict[str, Any]]:
     """Every rung, judged or not."""
     plain, below = [], None
     for rung in climb.rungs:
         name = backbones.get(rung.recipe.backbone) if rung.recipe.method.reads_text else None
-        entry = rung_entry(rung, name, lambda judged: scores(shown(judged), draws=200))
+        entry = rung_entry(rung, name, lambda judged: scores(judged.shown, draws=200))
         if rung.judged is not None:
             entry |= _comparisons(climb, rung.judged, below)
             below = rung
@@ -182,7 +172,7 @@ def tally(notes: Sequence[str]) -> list[str]:
 def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if below is not None and below.judged is not None:
-        found["against_below"] = against(judged, shown(below.judged), below.recipe.method.name)
+        found["against_below"] = against(judged, below.judged.shown, below.recipe.method.name)
     if judged is not judged_rung(climb, "majority"):
         found["against_majority"] = against_majority(judged.oof)
     zero_shot = untaught(climb)

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,16 @@ class Judged:
     def seconds(self) -> float:
         """What its runs cost when they were computed, whenever that was."""
         return sum(outcome.seconds for outcome in self.outcomes)
+
+    @cached_property
+    def shown(self) -> OutOfFold:
+        """What is told of it: of the majority class, the shares of all rows (`constant_scores` says why)."""
+        oof = self.oof
+        if self.recipe.method.name != "majority":
+            return oof
+        shares_C = np.bincount(oof.labels_N, minlength=oof.probs_MC.shape[1]) / len(oof.labels_N)
+        probs = tuple(np.tile(shares_C, (len(rows), 1)) for rows in oof.held_out)
+        return OutOfFold(oof.labels_N, oof.held_out, probs, oof.groups)
 
 
 class Evaluator:

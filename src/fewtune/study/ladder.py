@@ -185,7 +185,7 @@ def _judge(evaluator: Evaluator, recipe: Recipe, *, must: bool, at_least: float 
     if not np.isfinite(score):
         return _no_number(evaluator, recipe)
     rung = Rung(recipe, judged)
-    told = f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {score:.3f}"
+    told = f"{-score:.3f} bits per byte" if judged.oof.written else f"accuracy {judged.shown.score:.3f}"
     told += "" if rung.closeness is None else f", chrF {rung.closeness:.1f}"
     evaluator.progress.finish(f"prefers the better answer {score:.1%}" if judged.oof.prefers else told)
     return rung
