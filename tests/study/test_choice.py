@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fewtune.methods.registry import NAMES
 from fewtune.metrics.base import OutOfFold
-from fewtune.study.choice import PRIORS, Candidate, choose, faded, over_reference
+from fewtune.study.choice import LONGER, PRIORS, Candidate, choose, faded, over_reference
 
 ROWS = 60
 FOLDS = np.stack([np.random.default_rng(repeat).permutation(ROWS) % 5 for repeat in range(2)])
@@ -163,3 +163,22 @@ def test_each_backbone_has_its_own_start():
     ladder = [*LADDER, small, large, dataclasses.replace(large, method="contrastive_pool")]
     _, beliefs = choose(ladder, 8)
     assert 0 < beliefs[5].mean - beliefs[4].mean < PRIORS["contrastive_pool"].mean
+
+
+def test_the_same_for_longer_is_a_step_from_its_own_length():
+    """Taken where it is clearly better, not where the two differ by luck."""
+    own, other, better = (candidate("contrastive", share, seed=6 + n) for n, share in enumerate((0.85, 0.88, 1.0)))
+    _, beliefs = choose([*LADDER, own, dataclasses.replace(other, longer_than=3)], 64)
+    assert beliefs[4].prior_mean == beliefs[3].prior_mean
+    assert beliefs[4].prior_spread == pytest.approx(float(np.hypot(beliefs[3].prior_spread, LONGER.spread)))
+    assert 0 < beliefs[4].mean - beliefs[3].mean < other.oof.score - own.oof.score
+    assert choose([*LADDER, own, dataclasses.replace(other, longer_than=3)], 64)[0] == 3
+    assert choose([*LADDER, own, dataclasses.replace(better, longer_than=3)], 64)[0] == 4
+
+
+def test_a_second_round_goes_on_from_the_first_at_its_own_length():
+    own = candidate("contrastive", 0.8, seed=6)
+    longer = dataclasses.replace(candidate("contrastive", 0.4, seed=7), longer_than=3)
+    second = dataclasses.replace(own, method="contrastive_pool")
+    _, beliefs = choose([*LADDER, own, longer, second], 8)
+    assert 0 < beliefs[5].mean - beliefs[3].mean < PRIORS["contrastive_pool"].mean

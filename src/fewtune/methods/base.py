@@ -119,6 +119,10 @@ class Watched:
     """For writing: the rows whole."""
 
 
+LONGER = 4
+"""Times as many steps that a method takes where a study tries it for longer."""
+
+
 @dataclass
 class TrainingLog:
     """What happened while training; one entry a measured step."""
@@ -380,6 +384,12 @@ class TunedMethod(Method):
     @abstractmethod
     def total_steps(self, material: Material) -> int:
         """How many steps `batches` will give."""
+
+    def longer(self) -> TunedMethod | None:
+        """The same with `LONGER` times the steps, which a study tries where the loss has not settled; None: it is not
+        tried.
+        """
+        return None
 
     def next_round(self, fitted: Fitted, material: Material) -> PseudoLabelled | None:
         """Unlabelled texts, labelled with the help of `fitted`, to train on anew beside the labelled ones.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,7 @@ import torch
 from fewtune.backbones.body import Body
 from fewtune.backbones.encoder import unit
 from fewtune.backbones.layers import layer_count
-from fewtune.methods.base import Fitted, IntArray, Material, Tunable, TunedMethod
+from fewtune.methods.base import LONGER, Fitted, IntArray, Material, Tunable, TunedMethod
 from fewtune.methods.class_names import names_to_read, weight
 from fewtune.methods.fitted_body import FROZEN, FittedBody, Reader
 from fewtune.methods.head import LinearHead
@@ -63,6 +63,18 @@ class Contrastive(TunedMethod):
     fold, so nothing can be chosen on it."""
     beside_frozen: bool = True
     """Whether the head reads the frozen features beside the tuned embedding; predicting then takes twice as long."""
+
+    @property
+    def called(self) -> str:
+        """With its length, where that is not the default: a study may try more."""
+        times = self.steps / type(self).steps
+        return self.title if times == 1 else f"{self.title}, {times:g} times as long"
+
+    def longer(self) -> Contrastive | None:
+        """The same with `LONGER` times the updates; None of what is that already."""
+        if self.steps != type(self).steps:
+            return None
+        return replace(self, steps=LONGER * self.steps, most_steps=LONGER * self.most_steps)
 
     def total_steps(self, material: Material) -> int:
         """Grows with the labelled rows, within `steps` and `most_steps`."""

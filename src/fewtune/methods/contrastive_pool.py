@@ -41,6 +41,9 @@ class ContrastivePool(Contrastive):
     pool_limit: int = 2000
     """At most this many unlabelled texts are used, a seeded sample."""
 
+    def longer(self) -> None:
+        """Its second round is long already."""
+
     def total_steps(self, material: Material) -> int:
         """Grows with the labelled rows, within `steps` and `most_steps`; a second round: twice `steps` at least."""
         rows = len(material.texts)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fewtune.data.base import Task
 from fewtune.errors import BackboneDamaged, OutOfMemory, TrainingDiverged
-from fewtune.methods.base import Method, TunedMethod
+from fewtune.methods.base import LONGER, Method, TunedMethod
 from fewtune.methods.registry import method_class, names
 from fewtune.metrics.base import OutOfFold
 from fewtune.recipe import Recipe
@@ -123,15 +123,15 @@ def climb(evaluator: Evaluator, recipes: Sequence[Recipe]) -> Climb:
         at_least = 2 * took.get((goes_on_from(recipe.method.name), recipe.backbone), 0.0)  # that again, and a step more
         started = time.perf_counter()
         for rung in lengths(evaluator, recipe, must=recipe is first.get(recipe.method.name), at_least=at_least):
+            took.setdefault((recipe.method.name, recipe.backbone), time.perf_counter() - started)
             rungs.append(rung)
             evaluator.budget.reserve = reserve(evaluator, rungs) + _apart(evaluator, rungs)
-        took[recipe.method.name, recipe.backbone] = time.perf_counter() - started
     return _conclude(evaluator, rungs)
 
 
 def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False, at_least: float = 0.0) -> Iterator[Rung]:
     """A recipe judged and, of a method that takes epochs, as many more or fewer of them as are worth a look, with
-    phrases exchanged where that helps.
+    phrases exchanged where that helps; of a tuned encoder, more updates where its loss has not settled.
 
     Parameters
     ----------
@@ -144,6 +144,8 @@ def lengths(evaluator: Evaluator, recipe: Recipe, *, must: bool = False, at_leas
         tried.append(_judge(evaluator, another, must=must and another is recipe, at_least=at_least))
         yield tried[-1]
         another = to_try(tried, evaluator.context.dataset.examples)
+        if tried[0].judged is not None and recipe.method.task == "classification":
+            at_least = LONGER * tried[0].judged.seconds
 
 
 def _apart(evaluator: Evaluator, rungs: Sequence[Rung]) -> float:
@@ -210,10 +212,20 @@ def _no_number(evaluator: Evaluator, recipe: Recipe) -> Rung:
     )
 
 
+def _longer_than(judged: Sequence[Judged], one: Judged) -> int | None:
+    """The place of the first of its method and backbone; None: that is itself."""
+    first = next(
+        place
+        for place, other in enumerate(judged)
+        if (other.recipe.method.name, other.recipe.backbone) == (one.recipe.method.name, one.recipe.backbone)
+    )
+    return None if judged[first] is one else first
+
+
 def _conclude(evaluator: Evaluator, rungs: list[Rung]) -> Climb:
     places = [place for place, rung in enumerate(rungs) if rung.judged is not None]
     judged = [rung.judged for rung in rungs if rung.judged is not None]
-    candidates = [Candidate(one.recipe.method.name, one.oof) for one in judged]
+    candidates = [Candidate(one.recipe.method.name, one.oof, _longer_than(judged, one)) for one in judged]
     dataset = evaluator.context.dataset
     rows_per_class = len(dataset) / max(1, len(dataset.classes))
     winner, beliefs = choose(candidates, rows_per_class)
