@@ -100,6 +100,24 @@ def test_advice_on_one_row_is_of_one_row(result_folder):
     assert "the 2 test rows that also stand " in said(2)
 
 
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        ((0.04, 0.01, 0.07), "120 in all are expected to bring 4 points. The learning curve still climbs"),
+        ((0.04, -0.05, 0.1), "120 in all are expected to bring 4 points. The learning curve seems to climb"),
+        ((0.0, -0.07, 0.08), "cannot be told from these"),
+        ((0.002, -0.01, 0.01), "will bring little"),
+    ],
+)
+def test_advice_on_more_rows_is_as_sure_as_the_forecast(result_folder, gain, said):
+    result = json.loads((result_folder / "result.json").read_text())
+    for one in result["classes"]:
+        one["rows"] = 100
+    gain = dict(zip(("mean", "low", "high"), gain, strict=True))
+    result["learning_curve"]["forecast"] = {"rows": 120, "accuracy": gain, "gain": gain}
+    assert said in " ".join(f"{one['do']} {one['why']}" for one in advise(result, result["verdict"]))
+
+
 def test_what_is_told_on_the_way_is_what_the_result_holds(fewtune, toys_csv, quick, tmp_path):
     answer = fewtune("fit", toys_csv, *quick, "--out", tmp_path / "fit")
     result = json.loads((tmp_path / "fit" / "result.json").read_text())

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fewtune.report.sections.base import titles
 from fewtune.report.words import (
     Range,
     clip,
@@ -128,3 +129,20 @@ def test_clip_does_not_cut_inside_a_combined_character() -> None:
     family = "👩\u200d👩\u200d👧"
     assert clip("ab" + family, 4).text == "ab…"
     assert clip("ae\u0301e\u0301", 2).text == "a…"
+
+
+def test_several_lengths_of_a_method_share_what_their_titles_have_in_common():
+    def rung(name, title):
+        return {"name": name, "title": title}
+
+    tuning = [rung("contrastive", "Tuning"), rung("contrastive", "Tuning, 4 times as long")]
+    lora = [rung("lora", "LoRA, 6 epochs"), rung("lora", "LoRA, 12 epochs"), rung("lora", "LoRA, 1 epoch")]
+    result = {"ladder": [rung("probe", "Probe, of a kind"), *tuning, *lora], "winner": tuning[1]}
+    assert titles(result) == {"probe": "Probe, of a kind", "contrastive": "Tuning", "lora": "LoRA"}
+
+
+def test_a_comparison_is_named_by_the_rung_it_is_against():
+    value = {"other": "contrastive", "verdict": "better than"}
+    assert comparison(value, {"contrastive": "Tuning"}).other == "Tuning"
+    value["other_title"] = "Tuning, 4 times as long"
+    assert comparison(value, {"contrastive": "Tuning"}).other == "Tuning, 4 times as long"

@@ -17,11 +17,20 @@ from fewtune.methods.majority import Majority
 from fewtune.methods.probe import Probe
 from fewtune.methods.self_training import SelfTraining
 from fewtune.methods.top_layers import TopLayers
+from fewtune.metrics.intervals import Interval
 from fewtune.recipe import Recipe
 from fewtune.study.budget import Budget, BudgetSpent
 from fewtune.study.evaluator import Evaluator, derive
 from fewtune.study.ladder import climb, default_rungs
-from fewtune.study.learning_curve import fit_power_laws, learning_curve, nested_part, power_law
+from fewtune.study.learning_curve import (
+    Point,
+    ahead,
+    fit_power_laws,
+    laws_of,
+    learning_curve,
+    nested_part,
+    power_law,
+)
 from fewtune.study.store import RunStore
 from fewtune.testing.toys import toy_dataset
 from fewtune.tune.executors.serial import SerialExecutor
@@ -285,6 +294,23 @@ def test_a_power_law_is_found_again():
     found = fit_power_laws(ROWS, np.stack([power_law(ROWS, *law) for law in laws]))
     np.testing.assert_allclose(found[:2], laws[:2], atol=1e-9)
     np.testing.assert_allclose(found[2, :2], laws[2, :2], atol=1e-9)
+
+
+def test_the_forecast_is_of_twice_all_rows_and_known_no_better_than_the_last_point():
+    """Folds learn from 320 of 640 rows: what is expected of 1,280 is told as more than 640 give, not 320."""
+    law = (0.9, 2.0, 0.7)
+    noise = np.random.default_rng(1).normal(0, 0.01, (5, 10))
+    laws = laws_of(ROWS, power_law(ROWS, *law)[:, None] + noise, 0)
+    last = Point(320, Interval(0.86, 0.8, 0.9, 0.95, "any"))
+    plain, _ = ahead(laws, last, 640, 1.0)
+    forecast, gain = ahead(laws, last, 640, 2.0)
+    assert forecast.rows == 1280
+    assert forecast.accuracy.mean == pytest.approx(float(power_law(np.asarray(1280.0), *law)), abs=0.015)
+    assert gain.mean == pytest.approx(float(np.diff(power_law(np.asarray([640.0, 1280.0]), *law))[0]), abs=0.01)
+    assert gain.low < gain.mean < gain.high
+    assert forecast.accuracy.mean - forecast.accuracy.low > 0.06
+    assert forecast.accuracy.high - forecast.accuracy.mean > 0.04
+    assert plain.accuracy.low > forecast.accuracy.low, "splits that share rows say less than they seem to"
 
 
 def test_no_power_law_within_the_bounds_is_nearer():

@@ -87,25 +87,23 @@ def _labels(result: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _more_rows(result: dict[str, Any]) -> list[dict[str, str]]:
-    forecast, points = result["learning_curve"].get("forecast"), result["learning_curve"]["points"]
-    if not forecast or not points:
+    forecast = result["learning_curve"].get("forecast")
+    if not forecast:
         return []
-    gain = forecast["accuracy"]["mean"] - points[-1]["accuracy"]["mean"]
-    if gain >= WORTH_LABELLING:
-        return [
-            _advice(
-                f"Label more rows: twice as many are expected to bring {100 * gain:.0f} points.",
-                "The learning curve still climbs.",
-            )
-        ]
+    gain, rows = forecast["gain"], forecast["rows"]
+    mean, low, high = (f"{100 * gain[key] + 0.0:+.1f}" for key in ("mean", "low", "high"))
+    told = f"{mean} points at {rows} rows ({low} to {high})"
+    if gain["mean"] >= WORTH_LABELLING:
+        sure = "still climbs" if gain["low"] > 0 else "seems to climb, but from so few rows it may not"
+        do = f"Label more rows: {rows} in all are expected to bring {100 * gain['mean']:.0f} points."
+        return [_advice(do, f"The learning curve {sure}: {told}.")]
     if any(one["rows"] < FEW_ROWS for one in result["classes"]):
         return []  # the small classes are what to label, and are named
-    return [
-        _advice(
-            "More rows of the same kind will bring little: add hard cases instead.",
-            f"The learning curve is nearly flat ({100 * gain + 0.0:+.1f} points expected from twice the rows).",
-        )
-    ]
+    if gain["high"] >= WORTH_LABELLING:
+        do = "Whether more rows of the same kind would help cannot be told from these: label some and fit again."
+        return [_advice(do, f"The learning curve expects {told}.")]
+    do = "More rows of the same kind will bring little: add hard cases instead."
+    return [_advice(do, f"The learning curve is nearly flat: {told}.")]
 
 
 def _classes(result: dict[str, Any]) -> list[dict[str, str]]:

@@ -172,7 +172,8 @@ def tally(notes: Sequence[str]) -> list[str]:
 def _comparisons(climb: Climb, judged: Judged, below: Rung | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if below is not None and below.judged is not None:
-        found["against_below"] = against(judged, below.judged.shown, below.recipe.method.name)
+        recipe = below.recipe
+        found["against_below"] = against(judged, below.judged.shown, recipe.method.name) | {"other_title": recipe.title}
     if judged is not judged_rung(climb, "majority"):
         found["against_majority"] = against_majority(judged.oof)
     zero_shot = untaught(climb)
@@ -204,6 +205,7 @@ def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
     plain = [
         {
             "name": name,
+            "title": title,
             "observed": b.observed,
             "observed_error": b.observed_error,
             "prior": b.prior_mean,
@@ -212,7 +214,7 @@ def selection(climb: Climb, beliefs: Sequence[Belief]) -> dict[str, Any]:
             "posterior_spread": b.spread,
             "data_weight": b.data_weight,
         }
-        for name, b in zip(names, beliefs, strict=True)
+        for name, title, b in zip(names, titles, beliefs, strict=True)
     ]
     rule = (
         "the simplest rung within one standard deviation of the best, after the paired differences to the probe "
@@ -255,8 +257,9 @@ def curve(found: Curve) -> dict[str, Any]:
     """The learning curve."""
     points = [{"rows": point.rows, "accuracy": interval(point.accuracy)} for point in found.points]
     forecast = None
-    if found.forecast is not None:
-        forecast = {"rows": found.forecast.rows, "accuracy": interval(found.forecast.accuracy)}
+    if found.forecast is not None and found.gain is not None:
+        accuracy, gain = interval(found.forecast.accuracy), interval(found.gain)
+        forecast = {"rows": found.forecast.rows, "accuracy": accuracy, "gain": gain}
     return {"method": found.method, "points": points, "sentence": found.sentence, "forecast": forecast}
 
 

@@ -155,19 +155,23 @@ def comparison(value: Any, titles: Mapping[str, str]) -> Comparison | None:
         return None
     verdict = str(value["verdict"])
     kind: Kind = "better" if verdict.startswith("better") else "worse" if verdict.startswith("worse") else "unclear"
-    other = str(value.get("other") or "")
     difference, low, high = (finite(value.get(key)) for key in ("difference", "low", "high"))
     if value.get("metric") == "bits_per_byte":
-        return _in_bits(value, kind, str(titles.get(other_name(value), other_name(value))), difference, low, high)
+        return _in_bits(value, kind, _other(value, titles), difference, low, high)
     needed = finite(value.get("rows_needed"))
     return Comparison(
         kind=kind,
         verdict=verdict if kind != "unclear" else "cannot be told apart",
-        other=titles.get(other, other),
+        other=_other(value, titles),
         difference="" if difference is None else f"{signed(difference)}{NBSP}points",
         between="" if low is None or high is None else f"{signed(low)} to {signed(high)}",
         remedy=_rows_needed(needed, finite(value.get("rows_needed_for"))) if kind == "unclear" and needed else "",
     )
+
+
+def _other(value: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """What a person calls what a comparison is against: its own title where one was kept, else its method's."""
+    return str(value.get("other_title") or titles.get(other_name(value), other_name(value)))
 
 
 def other_name(value: Mapping[str, Any]) -> str:

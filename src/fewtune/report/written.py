@@ -203,6 +203,7 @@ def _ladder(climb: Climb, context: Context) -> list[dict[str, Any]]:
         if rung.judged is not None:
             if below is not None and below.judged is not None:
                 entry["against_below"] = against(rung.judged.oof, below.judged.oof, below.recipe.method.name)
+                entry["against_below"]["other_title"] = below.recipe.title
             entry |= _against_prompts(climb, rung.judged.oof, own=rung)
             below = rung
         plain.append(entry)

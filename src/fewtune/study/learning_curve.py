@@ -8,6 +8,7 @@ In names, P counts points of the curve, J splits, B bootstraps, S speeds tried.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,11 +44,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points, and what the power law expects at twice the rows."""
+    """The points, and what the power law expects at twice the rows that there are."""
 
     method: str
     points: tuple[Point, ...]
     forecast: Point | None
+    gain: Interval | None
+    """Accuracy more at the forecast's rows than at all rows there are; None where there is no forecast."""
     sentence: str
 
 
@@ -67,8 +70,14 @@ def learning_curve(evaluator: Evaluator, recipe: Recipe) -> Curve:
         interval = accuracy_interval(oof.correct, held_out, rows=len(labels), groups=evaluator.context.groups)
         points.append(Point(rows, interval))
         by_split.append([float(correct.mean()) for correct in oof.correct])
-    forecast = _forecast([point.rows for point in points], np.asarray(by_split), evaluator.seed)
-    return Curve(recipe.method.name, tuple(points), forecast, _sentence(recipe.title, points, forecast))
+    laws = laws_of([point.rows for point in points], np.asarray(by_split), evaluator.seed)
+    if laws is None:
+        return Curve(recipe.method.name, tuple(points), None, None, _sentence(recipe.title, points))
+    split = evaluator.splits[0]
+    stretch = math.sqrt(1 + len(evaluator.splits) * len(split.test) / max(1, len(split.train)))
+    forecast, gain = ahead(laws, points[-1], len(labels), stretch)
+    sentence = _sentence(recipe.title, points, forecast, gain)
+    return Curve(recipe.method.name, tuple(points), forecast, gain, sentence)
 
 
 def _part(evaluator: Evaluator, recipe: Recipe, split: Split, share: float) -> Run:
@@ -124,29 +133,47 @@ def fit_power_laws(rows_P: FloatArray, scores_BP: FloatArray) -> FloatArray:
     return np.stack([tops_KBS[edge_B, each_B, speed_B], drops_KBS[edge_B, each_B, speed_B], SPEEDS[speed_B]], axis=1)
 
 
-def _forecast(rows: Sequence[int], scores_PJ: FloatArray, seed: int) -> Point | None:
-    """The power law's accuracy at twice the rows, with a bootstrap interval over splits; None where there is none."""
+def laws_of(rows: Sequence[int], scores_PJ: FloatArray, seed: int) -> FloatArray | None:
+    """Power laws (1 + B, 3): of the points, and of each of `BOOTSTRAPS` draws of the splits. None: there is none."""
     if len(rows) < 4 or scores_PJ.shape[1] < 2 or np.mean(scores_PJ[-1]) <= np.mean(scores_PJ[0]):
         return None
     splits = scores_PJ.shape[1]
     picked_BJ = np.random.default_rng(seed).integers(0, splits, (BOOTSTRAPS, splits))
     scores_BP = np.vstack([scores_PJ.mean(1), scores_PJ[:, picked_BJ].mean(2).T])
-    target = round(FORECAST_FACTOR * rows[-1])
-    laws = fit_power_laws(np.asarray(rows, dtype=np.float64), scores_BP)
-    mean, *draws = (float(power_law(np.asarray(float(target)), *law)) for law in laws)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Point(target, Interval(mean, min(float(low), mean), min(1.0, max(float(high), mean)), 0.95, "power law"))
+    return fit_power_laws(np.asarray(rows, dtype=np.float64), scores_BP)
 
 
-def _sentence(title: str, points: Sequence[Point], forecast: Point | None) -> str:
+def ahead(laws: FloatArray, last: Point, rows: int, stretch: float) -> tuple[Point, Interval]:
+    """Accuracy at twice `rows`, and how much more that is than at `rows`.
+
+    Bootstrapped splits share their rows, so what they spread is stretched as Nadeau and Bengio have it. The accuracy is
+    known no better than that of the last point: both uncertainties are joined, as of independent things.
+    """
+    target = round(FORECAST_FACTOR * rows)
+
+    def told(at: int) -> FloatArray:
+        return np.asarray([float(power_law(np.asarray(float(at)), *law)) for law in laws])
+
+    def interval(values: FloatArray, also_low: float, also_high: float, least: float) -> Interval:
+        mean, (low, high) = float(values[0]), np.quantile(values[1:], [0.025, 0.975])
+        below = math.hypot(stretch * max(0.0, mean - float(low)), also_low)
+        above = math.hypot(stretch * max(0.0, float(high) - mean), also_high)
+        return Interval(mean, max(least, mean - below), min(1.0, mean + above), 0.95, "power law")
+
+    known = last.accuracy
+    accuracy = interval(told(target), known.mean - known.low, known.high - known.mean, 0.0)
+    return Point(target, accuracy), interval(told(target) - told(rows), 0.0, 0.0, -1.0)
+
+
+def _sentence(title: str, points: Sequence[Point], forecast: Point | None = None, gain: Interval | None = None) -> str:
     if len(points) < 2:
         return "Too few rows to draw a learning curve."
     last, first = points[-1], points[0]
-    gain = 100 * (last.accuracy.mean - first.accuracy.mean)
+    moved = 100 * (last.accuracy.mean - first.accuracy.mean)
     method = title.split(" (")[0].lower()
-    told = f"From {first.rows} to {last.rows} rows the accuracy of the {method} moved by {gain:+.1f} points"
-    if forecast is None:
+    told = f"From {first.rows} to {last.rows} rows the accuracy of the {method} moved by {moved:+.1f} points"
+    if forecast is None or gain is None:
         return told + "; the points do not carry a forecast."
-    more = 100 * (forecast.accuracy.mean - last.accuracy.mean)
-    low, high = 100 * (forecast.accuracy.low - last.accuracy.mean), 100 * (forecast.accuracy.high - last.accuracy.mean)
-    return told + f"; at {forecast.rows} rows a power law expects {more:+.1f} ({low:+.1f} to {high:+.1f})."
+    low, high = 100 * gain.low, 100 * gain.high
+    more = f"{100 * gain.mean:+.1f} ({low:+.1f} to {high:+.1f})"
+    return told + f"; with twice your rows, {forecast.rows}, a power law expects {more} more than with all you have."

@@ -6,7 +6,7 @@ for it: the section is then left out. Missing optional keys never raise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -55,9 +55,17 @@ def drawn(chart: Callable[[float], Markup], wide: float = WIDE, narrow: float = 
 
 
 def titles(result: Result) -> dict[str, str]:
-    """Method name → title."""
-    rungs = [*items(result.get("ladder")), part(result, "winner")]
-    return {str(rung["name"]): name_of(rung) for rung in rungs if rung.get("name")}
+    """Method name → title; of several that one method has, for its lengths, what they have in common."""
+    rungs = [rung for rung in (*items(result.get("ladder")), part(result, "winner")) if rung.get("name")]
+    found: dict[str, list[str]] = {}
+    for rung in rungs:
+        found.setdefault(str(rung["name"]), []).append(name_of(rung))
+    return {name: _in_common(several) for name, several in found.items()}
+
+
+def _in_common(several: Sequence[str]) -> str:
+    """`LoRA, 6 epochs` and `LoRA, 12 epochs` → `LoRA`; `Tuning` and `Tuning, 4 times as long` → `Tuning`."""
+    return several[0] if len(set(several)) == 1 else min(several, key=len).partition(",")[0]
 
 
 def name_of(rung: Mapping[str, Any]) -> str:

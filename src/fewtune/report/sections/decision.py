@@ -133,7 +133,7 @@ def _beliefs(result: Result) -> list[dict[str, str]]:
         cells = [_give_or_take(one.get(mean), one.get(spread)) for mean, spread in columns]
         together = _give_or_take(one.get("posterior"), one.get("posterior_spread"))
         name = str(one.get("name") or "")
-        title = named.get(name, clip(name, 80).text)
+        title = clip(one.get("title") or named.get(name, name), 80).text
         weight = share(one.get("data_weight"), 0)
         rows.append({"title": title, "here": cells[0], "published": cells[1], "together": together, "weight": weight})
     return rows
