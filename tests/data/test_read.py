@@ -460,3 +460,39 @@ def test_rows_to_look_at_ask_where_two_columns_could_be_the_label(tmp_path):
     with pytest.raises(ColumnError, match="--label COLUMN"):
         read(tmp_path / "a.csv", labelled=None)
     assert read(tmp_path / "a.csv", labelled=False).label_column is None
+
+
+def labelled(tmp_path, labels):
+    file = tmp_path / "rows.csv"
+    lines = [f"message number {place},{name}" for place, name in enumerate(labels)]
+    file.write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return read(file)
+
+
+def test_an_accent_of_its_own_makes_no_class_of_its_own(tmp_path):
+    whole, parts = "caf\u00e9", "cafe\u0301"
+    data = labelled(tmp_path, [whole, parts, "tea"] * 6)
+    assert data.classes == (whole, "tea")
+    assert any(note.startswith("6 labels held letters written in parts") for note in data.notes)
+    assert not any("written in parts" in note for note in labelled(tmp_path, [whole, "tea"] * 6).notes)
+
+
+@pytest.mark.parametrize("alike", [("1", "1.0", "01"), ("Tea", "tea"), ("red  tea", "red tea"), ("\uff11", "1")])
+def test_labels_that_are_one_but_for_their_writing_are_named(tmp_path, alike):
+    data = labelled(tmp_path, [*alike, "other"] * 6)
+    (note,) = [note for note in data.notes if "are kept apart" in note]
+    assert all(repr(name) in note for name in alike)
+    assert "other" not in note
+
+
+def test_labels_that_differ_in_more_are_not(tmp_path):
+    data = labelled(tmp_path, ["1", "2", "1.5", "nano", "infinity", "inf"] * 6)
+    assert not any("are kept apart" in note or "so called" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("written", ["NA", "nan", "null", "None", "N/A"])
+def test_what_programs_write_for_nothing_is_named_when_it_becomes_a_class(tmp_path, written):
+    data = labelled(tmp_path, [written, "tea", "coffee"] * 6)
+    assert written in data.classes
+    (note,) = [note for note in data.notes if "empty these cells" in note]
+    assert note.startswith(f"Label {written!r}: 6 rows are read")

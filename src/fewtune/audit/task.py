@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from fewtune.audit.base import Check, Finding, Ground, Need, named
-from fewtune.data.checks import check_task, spelled_alike
+from fewtune.data.checks import SPELLINGS, check_task, spelled_alike
 from fewtune.errors import TaskError
 
 
@@ -36,7 +36,7 @@ class Task(Check):
             yield Finding(
                 self.name,
                 "warning",
-                f"Labels that differ in letter case or spaces only are kept apart: {', '.join(map(repr, names))}.",
+                f"Labels that differ in {SPELLINGS} only are kept apart: {', '.join(map(repr, names))}.",
                 "If they mean the same, each is learnt from a part of the rows, and a right answer counts as wrong.",
                 "Write them alike in the file, if they are one class.",
                 tuple(named("train", example) for example in train if example.label == rare),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +13,12 @@ from fewtune.errors import TaskError
 MOST_CLASSES = 1000
 MOST_LEVELS = 20
 """Up to this many distinct numbers are grades or codes; beyond it they look like a quantity."""
+
+
+SPELLINGS = "letter case, spaces or the writing of a number"
+"""What labels may differ in and yet mean the same."""
+WRITTEN_FOR_NOTHING = ("na", "n/a", "nan", "null", "none")
+"""What programs write where there is no value."""
 
 
 def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_column: str) -> list[str]:
@@ -35,7 +42,7 @@ def check_task(texts: Sequence[str], labels: Sequence[str], source: str, label_c
         remedy = "fewtune learns classes: cut the numbers into a few ranges, or choose another --label COLUMN."
         raise TaskError(what, file=source, remedy=remedy)
     _refuse_too_many(labels, sizes, source, label_column)
-    return [*_single_row_note(sizes), *spelling_notes(sizes)]
+    return [*_single_row_note(sizes), *spelling_notes(sizes), *_missing_note(sizes)]
 
 
 def check_classes_are_asked(dataset: Dataset) -> None:
@@ -99,20 +106,40 @@ def _single_row_note(sizes: Counter[str]) -> list[str]:
     ]
 
 
+def _missing_note(sizes: Counter[str]) -> list[str]:
+    written = [name for name in sizes if name.casefold() in WRITTEN_FOR_NOTHING]
+    if not written:
+        return []
+    rows = sum(sizes[name] for name in written)
+    said = f"Label {short(written[0])}" if len(written) == 1 else f"Labels {listed([short(name) for name in written])}"
+    of = "1 row is" if rows == 1 else f"{rows} rows are"
+    return [f"{said}: {of} read as of a class so called. If it stands for no label, empty these cells."]
+
+
 def spelling_notes(sizes: Mapping[str, int]) -> list[str]:
-    """A note for each set of labels that are one but for letter case and spaces."""
+    """A note for each set of labels that are one but for how they are written."""
     return [
-        f"Labels that differ in letter case or spaces only are kept apart: {listed([short(name) for name in names])}."
+        f"Labels that differ in {SPELLINGS} only are kept apart: {listed([short(name) for name in names])}."
         for names in spelled_alike(sizes)
     ]
 
 
 def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
-    """Sets of labels that are one but for letter case and spaces."""
+    """Sets of labels that are one but for how they are written."""
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in labels:
-        spellings[" ".join(name.casefold().split())].append(name)
+        spellings[_plainly(name)].append(name)
     return [names for names in spellings.values() if len(names) > 1]
+
+
+def _plainly(label: str) -> str:
+    """In lower case with single spaces, a number as it counts: `1.0` and `01` are `1`."""
+    plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    try:
+        number = float(plain)
+    except ValueError:
+        return plain
+    return repr(number) if math.isfinite(number) else plain
 
 
 def listed(items: Sequence[object], most: int = 10) -> str:

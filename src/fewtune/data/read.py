@@ -6,6 +6,7 @@ source → reader (`data/readers/`) → Table → columns (`data/columns.py`) �
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -317,13 +318,15 @@ def _has_labels(table: Table, columns: Columns) -> bool:
 def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Example], list[str]]:
     """Rows with text (and label), as examples; notes on those left out."""
     texts, mended = clean(table.columns[columns.text])
-    labels = [_stripped(cell) for cell in table.columns[columns.label]] if columns.label else [None] * len(table)
-    groups = [_stripped(cell) for cell in table.columns[columns.group]] if columns.group else [None] * len(table)
+    labels, rewritten = _names(table, columns.label)
+    groups, _ = _names(table, columns.group)
     no_text = [place for place, text in enumerate(texts) if not text.strip()]
     no_label = [place for place, name in enumerate(labels) if labelled and name is None and texts[place].strip()]
     left_out = {*no_text, *no_label}
     kept = [place for place in range(len(table)) if place not in left_out]
     notes = _left_out_notes(table, columns, no_text, no_label, mended)
+    if rewritten:
+        notes.append(f"{rewritten} labels held letters written in parts (letter, then accent): they are read as whole.")
     if not kept:
         raise _nothing_left(table, columns, no_text)
     ids, repeated = _ids(table, columns.id, kept)
@@ -352,6 +355,15 @@ def clean(cells: Sequence[Cell]) -> tuple[list[str], int]:
 
 def _stripped(cell: Cell) -> Cell:
     return clean([cell])[0][0].strip() or None
+
+
+def _names(table: Table, column: str | None) -> tuple[list[Cell], int]:
+    """Labels or groups, and how many had to be composed: an accent of its own looks the same and is another string."""
+    if column is None:
+        return [None] * len(table), 0
+    given = [_stripped(cell) for cell in table.columns[column]]
+    composed = [cell and unicodedata.normalize("NFC", cell) for cell in given]
+    return composed, sum(one != other for one, other in zip(given, composed, strict=True))
 
 
 def _left_out_notes(
