@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fewtune.backbones.team import Team
     from fewtune.tune.executors.base import Executor
 
+FOLDS = 5
 FEW_TO_CLASSIFY, FEW_TO_WRITE = 500, 100
 """Below so many rows the folds are dealt twice. A loss says more a row than a class that is right or wrong, and a run
 that writes costs more."""
@@ -131,6 +132,9 @@ def laid_out(
         context, ground = _to_classify(dataset, settings, unlabelled, progress)
     splits = choose_splits(context, settings)
     dataset = context.dataset
+    if settings.splits is None and splits[0].folds < (settings.folds or FOLDS):
+        dataset = dataset.replace(notes=[*dataset.notes, splits[0].note])
+        context = replace(context, dataset=dataset)
     store = RunStore(settings.out) if settings.out is not None else None
     if store is not None:
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
@@ -343,7 +347,7 @@ def choose_splits(context: Context, settings: Settings) -> list[Split]:
             raise UsageError(f"{what} Give two splits or more: fewtune split --folds 5.")
         return given
     rows = len(context.dataset)
-    folds = settings.folds or 5
+    folds = settings.folds or FOLDS
     few = FEW_TO_WRITE if context.writes else FEW_TO_CLASSIFY
     repeats = settings.repeats or (2 if rows < few else 1)
     labels: list[int] = context.labels.tolist()

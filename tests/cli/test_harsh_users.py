@@ -137,3 +137,29 @@ def test_a_test_file_of_training_rows_says_nothing(fewtune, toys_csv, quick, tmp
     assert "test file says" not in result["verdict"]["sentence"]
     again = fewtune("fit", toys_csv, *quick, "--test", toys_csv, "--out", tmp_path / "fit")
     assert "No test score: every row of it also stands in the training file" in " ".join(again.out.split())
+
+
+def test_few_groups_are_named_as_what_is_wanted(fewtune, quick, tmp_path):
+    """Rows do not help where groups are few; the folds that were asked for and could not be made are named."""
+    file = tmp_path / "rows.csv"
+    rows = [
+        f"message {n} of {'tea' if n % 2 else 'rain'},{'drinks' if n % 2 else 'weather'},g{n % 3}" for n in range(36)
+    ]
+    file.write_text("text,label,who\n" + "\n".join(rows) + "\n")
+    answer = fewtune("fit", file, "--group", "who", *quick, "--out", tmp_path / "fit", "--json")
+    result = json.loads(answer.out)
+    assert result["resampling"]["group_count"] == 3
+    assert "(3 groups)" in result["resampling"]["sentence"]
+    verdict = result["verdict"] | {"against_majority": {"verdict": "cannot be told apart", "rows_needed": 900}}
+    said = " ".join(f"{one['do']} {one['why']}" for one in advise(result, verdict))
+    assert "Add rows of other groups: there are only 3." in said
+    assert "900" not in said
+
+
+def test_folds_that_cannot_be_made_are_said(fewtune, toys_csv, tmp_path):
+    answer = fewtune(
+        "fit", toys_csv, "--method", "probe", "--folds", "90", "--repeats", "1", "--out", tmp_path / "fit", "--json"
+    )
+    result = json.loads(answer.out)
+    assert result["resampling"]["folds"] == 24
+    assert "24 folds, not 90: there are only 24 rows." in result["data"]["notes"]

@@ -142,6 +142,29 @@ def test_the_store_is_listed(fewtune, result_folder):
     assert len({line["key"] for line in lines}) == len(lines) >= 6
 
 
+def test_the_listed_score_is_of_whole_training_sides(fewtune, result_folder):
+    """The learning curve's runs on parts of the rows are counted beside, not averaged in."""
+    result = json.loads((result_folder / "result.json").read_text())
+    probe = next(rung for rung in result["ladder"] if rung["name"] == "probe")
+    (told,) = [line for line in fewtune("runs", result_folder).out.splitlines() if "probe" in line]
+    splits = result["resampling"]["splits"]
+    every = [line for line in fewtune("runs", result_folder, "--json").out.splitlines() if '"probe"' in line]
+    assert len(every) > splits
+    assert f"{splits:>4} runs  accuracy {probe['cv']['accuracy']['mean']:.3f}" in told
+    assert told.endswith(f"and {len(every) - splits} on parts of the rows")
+
+
+def test_fits_on_other_rows_are_listed_apart(fewtune, result_folder, tmp_path):
+    folder = shutil.copytree(result_folder, tmp_path / "fit")
+    lines = (folder / "runs.jsonl").read_text().splitlines()
+    other = [json.dumps({**json.loads(line), "data": "0ther"}) for line in lines]
+    (folder / "runs.jsonl").write_text("\n".join([*lines, *other]) + "\n")
+    told = fewtune("runs", folder).out.splitlines()
+    assert sum(" on rows " in line for line in told) == 2
+    assert len({line for line in told if "probe" in line}) == 1
+    assert sum("probe" in line for line in told) == 2
+
+
 def test_a_store_of_odd_lines_is_listed_all_the_same(fewtune, result_folder, tmp_path):
     folder = shutil.copytree(result_folder, tmp_path / "fit")
     with (folder / "runs.jsonl").open("ab") as file:

@@ -27,7 +27,18 @@ def runs(
             typer.echo(table(one))
 
 
-NEEDED = {"method": str, "backbone": str, "recipe": str, "test_rows": int, "accuracy": float, "seconds": float}
+WHOLE = 0.85
+"""Share of a recipe's most training rows from which on a run learnt from a whole training side, not from a part."""
+
+NEEDED = {
+    "method": str,
+    "backbone": str,
+    "recipe": str,
+    "train_rows": int,
+    "test_rows": int,
+    "accuracy": float,
+    "seconds": float,
+}
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -42,17 +53,31 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def table(folder: Path) -> str:
-    """Runs of a folder by method and recipe."""
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    """Runs of a folder by rows, method and recipe; the score is of those that learnt from a whole training side."""
+    grouped: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for line in lines(folder):
-        grouped.setdefault((line["method"], line["backbone"], line["recipe"]), []).append(line)
+        key = (str(line.get("data", "")), line["method"], line["backbone"], line["recipe"])
+        grouped.setdefault(key, []).append(line)
+    kinds = list(dict.fromkeys(data for data, *_ in grouped))
     out = [f"{folder}: {sum(map(len, grouped.values()))} finished runs"]
-    for (method, backbone, recipe), members in grouped.items():
-        scored = [m["accuracy"] for m in members if m["test_rows"]]
-        mean = f"{sum(scored) / len(scored):.3f}" if scored else "–"
-        seconds = sum(m["seconds"] for m in members)
-        out.append(
-            f"  {method:<14} {Path(backbone).name:<16.16} {recipe}  {len(members):>4} runs  "
-            f"accuracy {mean}  {seconds:>7.1f} s"
-        )
+    for data in kinds:
+        if len(kinds) > 1:
+            out.append(f" on rows {data or 'of before'}")
+        out += [_row(*key, members) for (of, *key), members in grouped.items() if of == data]
     return "\n".join(out)
+
+
+def _row(method: str, backbone: str, recipe: str, members: list[dict[str, Any]]) -> str:
+    whole = WHOLE * max(member["train_rows"] for member in members)
+    full = [member for member in members if member["train_rows"] >= whole]
+    scored = [member for member in full if member["test_rows"]]
+    tested = sum(member["test_rows"] for member in scored)
+    right = sum(member["accuracy"] * member["test_rows"] for member in scored)
+    mean = f"{right / tested:.3f}" if tested else "–"
+    seconds = sum(member["seconds"] for member in members)
+    parts = len(members) - len(full)
+    beside = f"  and {parts} on parts of the rows" if parts else ""
+    return (
+        f"  {method:<14} {Path(backbone).name:<16.16} {recipe}  {len(full):>4} runs  "
+        f"accuracy {mean}  {seconds:>7.1f} s{beside}"
+    )

@@ -6,13 +6,15 @@ from typing import Any
 
 FEW_ROWS = 8
 WORTH_LABELLING = 0.02
+FEW_GROUPS = 10
+"""Groups below which it is groups that are wanted, not rows."""
 MOST = 6
 MOST_WARNINGS = 2
 
 
 def advise(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
     """At most six pieces of advice, each with its reason."""
-    found = [*_warnings(result), *_conflicts(result), *_trust(verdict), *_leaks(result), *_labels(result)]
+    found = [*_warnings(result), *_conflicts(result), *_trust(result, verdict), *_leaks(result), *_labels(result)]
     found += [*_more_rows(result), *_classes(result)]
     return ([*found, *_pairs(result), *_skipped(result), *_pool(result)])[:MOST]
 
@@ -38,10 +40,19 @@ def _conflicts(result: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _trust(verdict: dict[str, Any]) -> list[dict[str, str]]:
+def _trust(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, str]]:
     against = verdict.get("against_majority")
     if against is None or against["verdict"] == "better":
         return []
+    groups = result["resampling"].get("group_count")
+    if groups is not None and groups < FEW_GROUPS:
+        return [
+            _advice(
+                f"Add rows of other groups: there are only {groups}.",
+                "Scores are of groups that the model has not seen, and so few say next to nothing of others; more rows "
+                "of the same groups would not change that.",
+            )
+        ]
     needed, size = against.get("rows_needed"), 100 * against.get("rows_needed_for", 0)
     rows = f" About {needed} rows in all would tell a difference of {size:.0f} points." if needed else ""
     return [

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 def resampling(climb: Climb, context: Context) -> dict[str, Any]:
-    """Folds, repeats, splits, and whether rows of one group were kept together."""
+    """Folds, repeats, splits, and whether rows of one group were kept together, with how many groups there are."""
     oof = climb.headline
     splits = len(oof.held_out)
     folds = max(1, round(len(oof.tested_N) * splits / len(oof.rows_M)))
-    grouped = context.groups is not None and len(set(context.groups)) < len(context.dataset)
-    return {"folds": folds, "repeats": max(1, splits // folds), "splits": splits, "groups": grouped}
+    found = {"folds": folds, "repeats": max(1, splits // folds), "splits": splits}
+    kinds = len(context.dataset) if context.groups is None else len(set(context.groups))
+    grouped = kinds < len(context.dataset)
+    return {**found, "groups": grouped, **({"group_count": kinds} if grouped else {})}
 
 
 def times(repeats: int) -> str:

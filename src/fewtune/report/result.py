@@ -21,6 +21,7 @@ from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
 from fewtune.model_folder import Model
 from fewtune.report import assemble
+from fewtune.report.advice import FEW_GROUPS
 from fewtune.report.resampling import resampling, times
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any
     sentence = (
         f"Every rung was fitted {splits} times: {dealt}, classes spread evenly"
         + (", copies and groups kept together" if found["groups"] else "")
+        + (f" ({found['group_count']} groups)" if found.get("group_count", len(context.dataset)) < FEW_GROUPS else "")
         + ". Each score is of rows the model had not seen, and the rung was chosen anew without them."
     )
     if given:

@@ -178,6 +178,7 @@ class Evaluator:
                 "method": run.recipe.method.name,
                 "backbone": run.recipe.backbone,
                 "recipe": run.recipe.hash,
+                "data": self.context.dataset.fingerprint,
                 "train_rows": len(run.train),
                 "test_rows": len(run.test),
                 "seed": run.seed,

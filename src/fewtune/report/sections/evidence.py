@@ -154,7 +154,8 @@ def _temperature(block: Mapping[str, Any]) -> str:
     if before is not None and after is not None:
         moved = "left" if share(before) == share(after) else "brought" if after < before else "raised"
         change = f"at {share(after)}" if moved == "left" else f"from {share(before)} to {share(after)}"
-        said += f"Correction {moved} the gap between stated confidence and truth {change}."
+        said += f"Correction {moved} the gap between stated confidence and truth {change}: of the chosen method by "
+        said += "itself, where the table of measures scores the choosing too, without correction."
     return said.strip()
 
 
