@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -133,16 +134,32 @@ def laid_out(
     splits = choose_splits(context, settings)
     dataset = context.dataset
     if settings.splits is None and splits[0].folds < (settings.folds or FOLDS):
+        progress.say(splits[0].note)
         dataset = dataset.replace(notes=[*dataset.notes, splits[0].note])
         context = replace(context, dataset=dataset)
     store = RunStore(settings.out) if settings.out is not None else None
     if store is not None:
+        _say_what_is_replaced(store.folder, dataset, progress)
         about = {"data": dataset.fingerprint, "splits": len(splits), "versions": versions(), "hardware": hardware()}
         mixed = {} if mix is None else {"mix": mix.to_json()}
         store.write_json("study.json", {**settings.to_json(), **mixed, **about})
     with _hands(settings, context) as hands:
         options: dict[str, Any] = {"store": store, "executor": hands, "budget": budget, "progress": progress}
         yield Evaluator(context, splits, seed=settings.seed, texts=texts, **options), ground
+
+
+def _say_what_is_replaced(folder: Path, dataset: Dataset, progress: Progress) -> None:
+    """Where the folder holds a result on other rows; a damaged one is no loss."""
+    try:
+        before = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        source, fingerprint = str(before["source"]), str(before["data"]["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+    if fingerprint != dataset.fingerprint:
+        progress.say(
+            f"{folder} holds a fit on other rows ({source}): its result, page and model will be replaced. To keep "
+            "them, stop here and give another --out; finished runs are kept either way."
+        )
 
 
 def _to_classify(

@@ -163,3 +163,14 @@ def test_folds_that_cannot_be_made_are_said(fewtune, toys_csv, tmp_path):
     result = json.loads(answer.out)
     assert result["resampling"]["folds"] == 24
     assert "24 folds, not 90: there are only 24 rows." in result["data"]["notes"]
+
+
+def test_a_folder_that_holds_a_fit_on_other_rows_is_named(fewtune, toys_csv, quick, tmp_path):
+    first = fewtune("fit", toys_csv, *quick, "--out", tmp_path / "fit")
+    again = fewtune("fit", toys_csv, *quick, "--out", tmp_path / "fit")
+    assert "holds a fit on other rows" not in first.err + again.err
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("\n".join(toys_csv.read_text().splitlines()[:-1]) + "\n")
+    other = fewtune("fit", fewer, *quick, "--out", tmp_path / "fit")
+    assert other.code == 0
+    assert f"holds a fit on other rows ({toys_csv})" in " ".join(other.err.split())
