@@ -63,11 +63,13 @@ def table(folder: Path) -> str:
     for data in kinds:
         if len(kinds) > 1:
             out.append(f" on rows {data or 'of before'}")
-        out += [_row(*key, members) for (of, *key), members in grouped.items() if of == data]
+        out += [_row(members) for (of, *_), members in grouped.items() if of == data]
     return "\n".join(out)
 
 
-def _row(method: str, backbone: str, recipe: str, members: list[dict[str, Any]]) -> str:
+def _row(members: list[dict[str, Any]]) -> str:
+    """Of the runs of one recipe on the same rows."""
+    method, backbone, recipe = (str(members[0][key]) for key in ("method", "backbone", "recipe"))
     whole = WHOLE * max(member["train_rows"] for member in members)
     full = [member for member in members if member["train_rows"] >= whole]
     scored = [member for member in full if member["test_rows"]]
