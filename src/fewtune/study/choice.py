@@ -67,7 +67,7 @@ PRIORS: dict[str, Prior] = {
     "label_lora": Prior(0.0, 0.10, "vague: gains are reported for large models, and the starter lost"),
 }
 UNKNOWN = Prior(0.0, 0.05, "no published evidence")
-LONGER = Prior(0.0, 0.03, "vague: two points more on 19 draws of four tasks at 32 and 64 rows a class, from -0.2 to 6")
+LONGER = Prior(0.0, 0.03, "vague: two points more on 15 draws of four tasks, 32 and 64 rows a class; -0.1 to 6")
 OTHER_BACKBONE = Prior(0.0, 0.05, "the reference method on another backbone")
 
 

@@ -1,7 +1,7 @@
 """How long to tune: longer where that may be worth it, each length a candidate.
 
-Contrastive tuning of an encoder is tried four times as long where its loss has not settled: on 64 rows a class that
-brought two to six points where the loss had ended above a third of its first, and nothing where below (`LAB.md`).
+Contrastive tuning of an encoder is tried four times as long where its loss has not settled: at 64 rows a class that
+brought two points on the mean where the loss had ended above a third of its first, nothing where below (`LAB.md`).
 
 Of models that write, epochs are doubled while cross-validation finds that better; halved where twice as many are worse.
 Better is what is written for held-out prompts, where models write answers (`metrics/closeness.py`), else the loss. What
