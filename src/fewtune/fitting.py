@@ -170,11 +170,21 @@ def _to_classify(
     check_words(dict(settings.template.words), dataset.classes)
     encoders, models = open_to_classify(settings.backbones, progress)
     notes = [note for model in models.values() for note in check_asking(dataset, model, settings.template)]
-    dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
     pool = tuple(dict.fromkeys(unlabelled.texts)) if unlabelled else ()
+    if unlabelled:
+        notes.append(_pool_note(unlabelled, pool, dataset))
+        progress.say(notes[-1])
+    dataset = dataset.replace(notes=list(dict.fromkeys([*dataset.notes, *notes])))
     _embed(list(dict.fromkeys([*dataset.texts, *pool])), encoders, progress)
     ground = Ground(dataset, unlabelled=unlabelled, seed=settings.seed, embed=likeness(encoders, models))
     return Context(dataset, encoders, ground.groups, pool, _partial(settings), models), ground
+
+
+def _pool_note(unlabelled: Dataset, pool: tuple[str, ...], dataset: Dataset) -> str:
+    """How many unlabelled texts there are to learn from, and how many say nothing new."""
+    shared = len(set(pool) & set(dataset.texts))
+    known = f"; {shared} of them are labelled rows too, and are left out where these are held out" if shared else ""
+    return f"{unlabelled.source}: {len(unlabelled)} unlabelled texts, {len(pool)} of them different{known}."
 
 
 def _to_write(dataset: Dataset, settings: Settings, progress: Progress, mix: Mix | None) -> tuple[Context, Ground]:

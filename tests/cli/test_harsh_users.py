@@ -173,4 +173,15 @@ def test_a_folder_that_holds_a_fit_on_other_rows_is_named(fewtune, toys_csv, qui
     fewer.write_text("\n".join(toys_csv.read_text().splitlines()[:-1]) + "\n")
     other = fewtune("fit", fewer, *quick, "--out", tmp_path / "fit")
     assert other.code == 0
-    assert f"holds a fit on other rows ({toys_csv})" in " ".join(other.err.split())
+    assert "holds a fit on other rows" in " ".join(other.err.split())
+
+
+def test_what_unlabelled_texts_were_given_is_said(fewtune, toys_csv, quick, tmp_path):
+    shared = [line.rsplit(",", 1)[0] for line in toys_csv.read_text().splitlines()[1:4]]
+    file = tmp_path / "more.csv"
+    file.write_text("\n".join(["text", *shared, "something new", "something new"]) + "\n")
+    answer = fewtune("fit", toys_csv, *quick, "--unlabelled", file, "--out", tmp_path / "fit")
+    note = "5 unlabelled texts, 4 of them different; 3 of them are labelled rows too"
+    assert note in " ".join(answer.err.split())
+    notes = json.loads((tmp_path / "fit" / "result.json").read_text())["data"]["notes"]
+    assert any(told.startswith(f"{file}: {note}") for told in notes)
