@@ -1,7 +1,8 @@
-"""`TextClassifier`: the whole job behind scikit-learn's interface."""
+"""`TextClassifier`: what it is told, what it learns, what it answers, and how it is kept."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fewtune.data.base import Dataset, Example
-from fewtune.errors import UsageError
+from fewtune.classifier.rows import dataset_of, labels_of, names_of, pool_of, texts_of, told_of_empty
+from fewtune.data.base import Dataset
 from fewtune.estimator import Estimator
 
 if TYPE_CHECKING:
     from fewtune.model_folder import Model
+
+LEARNED = "they are learned from like any other row. Leave them out, with their labels."
+ANSWERED = "each gets an answer like any other, which says nothing. Leave them out."
 
 
 class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
@@ -113,30 +117,32 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Parameters
         ----------
         X : [N] texts.
-        y : [N] labels, strings or integers.
+        y : [N] labels: strings, integers, booleans, or floats that are whole numbers.
         groups : [N] what may never be split across folds.
         unlabelled : texts of the same kind without labels.
 
         Raises
         ------
         DataError, UsageError : rows that make no task, with what to do.
+
+        Warns
+        -----
+        UserWarning : texts that are empty; the note stands in the result as well.
         """
-        texts = _texts(X)
-        labels = _labels(y, len(texts))
-        self.classes_ = np.unique(labels)
-        names = _names(self.classes_)
-        spoken = dict(zip(self.classes_.tolist(), names, strict=True))
-        dataset = _dataset(texts, [spoken[label] for label in labels.tolist()], groups)
-        self._learn(dataset, _pool(_texts(unlabelled)) if len(unlabelled) else None)
-        order = {name: place for place, name in enumerate(self.model_.classes)}
-        self._columns = np.asarray([order[name] for name in names])
+        texts = texts_of(X)
+        labels = labels_of(y, len(texts))
+        classes = np.unique(labels)
+        spoken = dict(zip(classes.tolist(), names_of(classes), strict=True))
+        notes = told_of_empty(texts, LEARNED, depth=2)
+        dataset = dataset_of(texts, [spoken[label] for label in labels.tolist()], groups, notes)
+        self._learn(dataset, pool_of(texts_of(unlabelled, "unlabelled")) if len(unlabelled) else None)
+        self._name(classes)
         return self
 
     def fit_dataset(self, dataset: Dataset, *, unlabelled: Dataset | None = None) -> TextClassifier:
         """Learn from what `fewtune.read` gave, keeping its notes, ids and groups."""
-        self.classes_ = np.asarray(dataset.classes)
         self._learn(dataset, unlabelled)
-        self._columns = np.arange(len(self.classes_))
+        self._name(np.asarray(dataset.classes))
         return self
 
     def _learn(self, dataset: Dataset, unlabelled: Dataset | None) -> None:
@@ -154,26 +160,103 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         found = fit(dataset, settings, unlabelled=unlabelled, progress=self.progress)
         assert isinstance(found.model, Model)
         self._learnt(found)
-        self.model_: Model = found.model
-        self.temperature_: float = self.model_.temperature
+        self._open(found.model)
+
+    def _open(self, model: Model, files: bytes | None = None) -> None:
+        """Have `model` answer; `files` are its folder's, where it came from one and not from a fit."""
+        self.model_: Model = model
+        self.temperature_: float = model.temperature
+        self._files = files
+
+    def _name(self, classes: Any) -> None:
+        """Have the model's classes called by these labels, which may be sorted otherwise than their names."""
+        order = {name: place for place, name in enumerate(self.model_.classes)}
+        self.classes_ = classes
+        self._columns = np.asarray([order[name] for name in names_of(classes)])
 
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
-        """[N, C] calibrated probabilities in the order of `classes_`."""
-        check_is_fitted(self, "model_")
-        return np.asarray(self.model_.predict_proba(_texts(X))[:, self._columns])
+        """[N, C] calibrated probabilities in the order of `classes_`; a UserWarning for texts that are empty."""
+        return self._probabilities(X)
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
-        """[N] labels."""
-        best_N = self.predict_proba(X).argmax(1)
+        """[N] labels, of the type they were given in; a UserWarning for texts that are empty."""
+        best_N = self._probabilities(X).argmax(1)
         return np.asarray(self.classes_[best_N])
 
+    def _probabilities(self, X: Sequence[str]) -> np.ndarray:
+        check_is_fitted(self, "model_")
+        texts = texts_of(X)
+        told_of_empty(texts, ANSWERED, depth=3)
+        return np.asarray(self.model_.predict_proba(texts)[:, self._columns])
+
     def save(self, folder: str | Path) -> Path:
-        """Write the model folder. Raises StoreError when it cannot be written."""
-        from fewtune.model_folder import save
+        """Write the model folder.
+
+        `TextClassifier.load` opens it and gives labels back in their own type; the classes that `fewtune.load` and the
+        command line see are strings (`"0"` for 0).
+
+        Raises
+        ------
+        StoreError : it cannot be written.
+        """
+        from fewtune.classifier.files import unpack, write_labels
+        from fewtune.model_folder import save, save_whole
 
         check_is_fitted(self, "model_")
-        save(self.model_, self.fit_.encoder, Path(folder))
-        return Path(folder)
+        folder, files = Path(folder), self._files
+        if files is not None:
+            save_whole(folder, lambda temporary: unpack(files, temporary))
+        else:
+            save(self.model_, self.fit_.encoder, folder)
+        write_labels(self.classes_, folder)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TextClassifier:
+        """A fitted classifier from what `save` wrote, or from the folder of `fewtune fit --out`.
+
+        It predicts, saves and pickles. Its parameters are the defaults and it has no `result_`: the folder holds
+        neither. Labels that were no strings in a folder without `labels_as_given.json` come back as strings.
+
+        Raises
+        ------
+        UsageError, BackboneDamaged, UnsafeWeights : as `fewtune.load`.
+        """
+        from fewtune.classifier.files import packed, read_labels
+        from fewtune.model_folder import find, load
+
+        found = find(Path(folder))
+        classifier = cls()
+        classifier._open(load(found), packed(found))
+        classifier._name(read_labels(found, classifier.model_.classes))
+        return classifier
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: the fitted model as the files of its folder.
+
+        Of `fit_` nothing is kept: it holds the open backbone and all the rows.
+        """
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            state["_files"] = self._files or self._packed()
+            for name in ("model_", "fit_"):
+                state.pop(name, None)
+        return state
+
+    def _packed(self) -> bytes:
+        from fewtune.classifier.files import packed
+
+        with tempfile.TemporaryDirectory(prefix="fewtune-") as room:
+            return packed(self.save(Path(room) / "model"))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the model that a pickle holds."""
+        from fewtune.classifier.files import opened
+
+        super().__setstate__(state)
+        files = state.get("_files")
+        if files is not None:
+            self._open(opened(files), files)
 
     def __sklearn_tags__(self) -> Any:
         """Texts come as a plain list of strings; two labels at least."""
@@ -185,47 +268,4 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return tags
 
 
-def _texts(X: Any) -> list[str]:
-    if isinstance(X, str):
-        raise UsageError("X is one string. Give a list of texts.")
-    if getattr(X, "ndim", 1) == 2 and X.shape[1] != 1:
-        raise UsageError(f"X has {X.shape[1]} columns. Give one column of texts.")
-    values = list(np.asarray(X, dtype=object).ravel()) if getattr(X, "ndim", 1) == 2 else list(X)
-    for place, value in enumerate(values):
-        if not isinstance(value, str):
-            raise UsageError(f"X[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
-    return [str(value) for value in values]
-
-
-def _labels(y: Any, rows: int) -> Any:
-    if y is None:
-        raise UsageError("y is missing. Give one label a text: this classifier requires y to be passed.")
-    given = list(y)
-    labels = np.asarray(given)
-    if labels.ndim != 1 or len(labels) != rows:
-        raise UsageError(f"y has shape {labels.shape} for {rows} texts. Give one label a text.")
-    if labels.dtype.kind == "f":
-        raise UsageError("y holds fractions: this is a classifier. Give class names or integer codes.")
-    # NumPy would turn a missing label among strings into the string "nan".
-    words = [isinstance(label, str) for label in given]
-    if not all(words) and (any(words) or not all(isinstance(label, int | np.integer | np.bool_) for label in given)):
-        raise UsageError("y mixes types or lacks labels. Give strings or integers, one a text.")
-    return labels
-
-
-def _names(classes: Any) -> list[str]:
-    return [str(label) for label in classes.tolist()]
-
-
-def _dataset(texts: list[str], labels: list[str], groups: Sequence[Hashable] | None) -> Dataset:
-    if groups is not None and len(groups) != len(texts):
-        raise UsageError(f"groups has {len(groups)} entries for {len(texts)} texts. Give one a text.")
-    examples = tuple(
-        Example(text, label, id=str(row + 1), group=None if groups is None else str(groups[row]), row=row + 1)
-        for row, (text, label) in enumerate(zip(texts, labels, strict=True))
-    )
-    return Dataset(examples)
-
-
-def _pool(texts: list[str]) -> Dataset:
-    return Dataset(tuple(Example(text, row=row + 1) for row, text in enumerate(texts)), label_column=None)
+__all__ = ["TextClassifier"]
