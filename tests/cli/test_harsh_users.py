@@ -1,5 +1,6 @@
 """What a hurried person does, and what must not happen then."""
 
+import io
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from csv_files import write_csv
 from test_fit_command import clear
 
 from fewtune.report.advice import advise
+from fewtune.report.sections.evidence import class_table
 
 
 @pytest.mark.parametrize(
@@ -185,3 +187,63 @@ def test_what_unlabelled_texts_were_given_is_said(fewtune, toys_csv, quick, tmp_
     assert note in " ".join(answer.err.split())
     notes = json.loads((tmp_path / "fit" / "result.json").read_text())["data"]["notes"]
     assert any(told.startswith(f"{file}: {note}") for told in notes)
+
+
+def with_test(toys_csv, folder, lines):
+    file = folder / "test.csv"
+    file.write_text("\n".join(["text,label", *lines]) + "\n")
+    return file
+
+
+def test_test_rows_that_are_left_out_are_named(fewtune, toys_csv, quick, tmp_path):
+    name = toys_csv.read_text().splitlines()[1].rsplit(",", 1)[1]
+    test = with_test(toys_csv, tmp_path, [f"one new text,{name}", f",{name}", f"another new text,{name}", "a third,"])
+    answer = fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "fit")
+    block = json.loads((tmp_path / "fit" / "result.json").read_text())["test"]
+    assert block["rows"] == block["scored"] == 2
+    page = (tmp_path / "fit" / "report.html").read_text()
+    for said in ("1 of 4 rows have no text and are left out: rows 2.", "have no label and are left out: rows 4."):
+        assert said in " ".join(answer.err.split())
+        assert any(said in note for note in block["notes"])
+        assert said in page
+
+
+def test_a_class_without_test_rows_has_no_score_there(fewtune, toys_csv, quick, tmp_path):
+    name = toys_csv.read_text().splitlines()[1].rsplit(",", 1)[1]
+    test = with_test(toys_csv, tmp_path, [f"new text number {n},{name}" for n in range(6)])
+    fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "fit")
+    result = json.loads((tmp_path / "fit" / "result.json").read_text())
+    assert len(result["test"]["per_class"]) == 3
+    for one in result["test"]["per_class"]:
+        assert (one["rows"] > 0) == (one["name"] == name) == (one["recall"] is not None) == (one["f1"] is not None)
+    answered = [sum(column) for column in zip(*result["test"]["confusion"], strict=True)]
+    for one, answers in zip(result["test"]["per_class"], answered, strict=True):
+        assert (one["precision"] is None) == (one["rows"] == answers == 0)
+    listed = class_table(result["test"]["per_class"])["rows"]
+    assert listed[0]["name"] == name
+    assert [row["measures"][0]["value"] for row in listed[1:]] == ["–", "–"]
+
+
+def test_every_label_that_training_never_saw_is_named_at_once(fewtune, toys_csv, quick, tmp_path):
+    test = with_test(toys_csv, tmp_path, ["one,odd", "two,odd", "three,odder"])
+    answer = fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "fit")
+    said = " ".join(answer.err.split())
+    assert answer.code == 2
+    assert "2 labels, 'odd', 'odder' are in no training row. 3 rows hold one of them: rows 1, 2, 3." in said
+    assert "Correct the rows" in said
+
+
+def test_other_column_names_of_a_test_file_come_with_what_to_call_them(fewtune, toys_csv, quick, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text("message,category\nnew text,odd\n")
+    answer = fewtune("fit", toys_csv, *quick, "--test", test, "--out", tmp_path / "fit")
+    assert answer.code == 2
+    assert "Call its columns as in the training file: 'text' and 'label'." in " ".join(answer.err.split())
+
+
+def test_blank_lines_of_standard_input_are_named_and_rows_lead_back(fewtune, result_folder, monkeypatch):
+    given = io.TextIOWrapper(io.BytesIO(b"where is it\n\n   \nmy parcel\n"))
+    monkeypatch.setattr("sys.stdin", given)
+    answer = fewtune("predict", result_folder, "-", "--json")
+    assert [json.loads(line)["row"] for line in answer.out.splitlines()] == [1, 4]
+    assert "2 of 4 lines have no text and are left out: lines 2, 3." in answer.err

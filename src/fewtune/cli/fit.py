@@ -160,10 +160,18 @@ def read_to_classify(done: Fit, model: Model, test: Sequence[str], dataset: Data
     """Score the one test file."""
     from fewtune.audit.leaks import group_column
     from fewtune.data.read import read_like
+    from fewtune.errors import ColumnError
     from fewtune.report.result import finish, read_test
 
-    held = read_like(dataset, test[0], labelled=True, group=group_column(dataset))
-    read_test(done.result, model, done.ground, held)
+    try:
+        held = read_like(dataset, test[0], labelled=True, group=group_column(dataset))
+    except ColumnError as error:
+        names = " and ".join(repr(name) for name in (dataset.text_column, dataset.label_column))
+        remedy = f"{error.remedy} Call its columns as in the training file: {names}."
+        raise ColumnError(error.what, file=error.file, remedy=remedy) from error
+    for note in read_test(done.result, model, done.ground, held)["notes"]:
+        if "left out" in note:
+            typer.echo(f"{held.source}: {note}", err=True)
     finish(done.result, done.climb, done.budget)
 
 

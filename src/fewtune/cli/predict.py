@@ -61,6 +61,7 @@ def gather(
 
     `of_fit` are the columns of the training file, taken where texts are of several columns and none is named.
     """
+    from fewtune.data.checks import listed
     from fewtune.errors import EmptyData, UsageError
 
     if given and given != ["-"]:
@@ -77,10 +78,14 @@ def gather(
             if len(given) > 1 and is_file(text, there=True):
                 raise UsageError(f"{text} is a file among other texts. Give one file alone, or texts alone.")
         return Rows(given)
-    lines = [line for line in typed("" if given else "Type one text a line").splitlines() if line.strip()]
-    if not lines:
+    every = typed("" if given else "Type one text a line").splitlines()
+    numbers = [number for number, line in enumerate(every, 1) if line.strip()]
+    if not numbers:
         raise EmptyData("Standard input has no text.", remedy="Give texts, a file, or lines on standard input.")
-    return Rows(lines)
+    if empty := sorted(set(range(1, len(every) + 1)) - set(numbers)):
+        note = f"{len(empty)} of {len(every)} lines have no text and are left out: lines {listed(empty)}."
+        typer.echo(f"  · {note}", err=True)
+    return Rows([every[number - 1] for number in numbers], {"row": list(numbers)})
 
 
 def label(model: Model, texts: list[str], *, probabilities: bool) -> dict[str, list[Any]]:

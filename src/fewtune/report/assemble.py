@@ -83,12 +83,19 @@ def scores(oof: OutOfFold, *, draws: int = DRAWS) -> dict[str, dict[str, float]]
 
 
 def per_class(oof: OutOfFold, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of each class with intervals."""
+    """Precision, recall and F1 of each class with intervals; of a class without rows there is no recall and no F1, and
+    no precision where it is never the answer.
+    """
     sizes = np.bincount(oof.labels_N, minlength=len(classes))
-    return [
-        {"name": name, "rows": int(size), **{key: interval(value) for key, value in found.items()}}
-        for name, size, found in zip(classes, sizes, class_intervals(oof), strict=True)
-    ]
+    answers = np.bincount(oof.probs_MC.argmax(1), minlength=len(classes))
+    plain: list[dict[str, Any]] = []
+    for place, (name, found) in enumerate(zip(classes, class_intervals(oof), strict=True)):
+        entry: dict[str, Any] = {"name": name, "rows": int(sizes[place])}
+        entry |= {key: interval(value) for key, value in found.items()}
+        if not sizes[place]:
+            entry |= {"recall": None, "f1": None, **({} if answers[place] else {"precision": None})}
+        plain.append(entry)
+    return plain
 
 
 def confusion(oof: OutOfFold, classes: Sequence[str]) -> list[list[int]]:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ import numpy as np
 from fewtune.audit.duplicates import conflicts
 from fewtune.audit.label_errors import label_errors
 from fewtune.audit.leaks import Leak, leaks
+from fewtune.data.base import Example
+from fewtune.data.checks import listed, short
 from fewtune.data.test_lock import record
 from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
@@ -195,6 +198,7 @@ def read_test(result: dict[str, Any], model: Model, ground: Ground, test: Datase
         "source": test.source,
         "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": len(test),
+        "notes": list(test.notes),
         "scored": len(clean),
         "leaks": [_leak(leak, train, test) for leak in found],
         "reading": None if reading is None else reading.to_json(),
@@ -223,20 +227,32 @@ def _leak(leak: Leak, train: Dataset, test: Dataset) -> dict[str, Any]:
 
 
 def _known(test: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The labelled rows. Raises TaskError for a label that training never saw: it could only count as wrong."""
-    for example in test:
-        if example.label is not None and example.label not in classes:
-            raise TaskError(
-                f"the label {example.label!r} is in no training row.",
-                file=test.source,
-                row=example.row,
-                remedy="Correct it, or add rows of that class to the training file.",
-            )
-    labelled = [index for index, example in enumerate(test) if example.label is not None]
-    if not labelled:
+    """The labelled rows. Raises TaskError for labels that training never saw: they could only count as wrong."""
+    strange = [example for example in test if example.label is not None and example.label not in classes]
+    if strange:
+        names = list(dict.fromkeys(str(example.label) for example in strange))
+        label = "the label" if len(names) == 1 else f"{len(names)} labels,"
+        verb, rows = ("is", "row") if len(names) == 1 else ("are", "rows")
+        held = f" {len(strange)} rows hold {'it' if len(names) == 1 else 'one of them'}: rows {_rows(strange)}."
+        raise TaskError(
+            f"{label} {listed([short(name) for name in names])} {verb} in no training row."
+            + (held if len(strange) > 1 else ""),
+            file=test.source,
+            row=strange[0].row,
+            remedy=f"Correct the {rows}, or add rows of that class to the training file.",
+        )
+    bare = [example for example in test if example.label is None]
+    if len(bare) == len(test):
         remedy = "Name its column with --label."
         raise EmptyData("no row of the test file has a label.", file=test.source, remedy=remedy)
-    return test.subset(labelled)
+    if bare:
+        note = f"{len(bare)} of {len(test)} rows have no label and are left out: rows {_rows(bare)}."
+        test = test.replace(notes=[*test.notes, note])
+    return test.subset([index for index, example in enumerate(test) if example.label is not None])
+
+
+def _rows(examples: Sequence[Example]) -> str:
+    return listed([example.row for example in examples])
 
 
 def _as_test_set(labels: Any, probs_NC: Any) -> OutOfFold:

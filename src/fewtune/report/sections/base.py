@@ -37,7 +37,7 @@ def sentences(value: Any) -> list[str]:
     return [entry for entry in value if isinstance(entry, str) and entry] if isinstance(value, list) else []
 
 
-def test_read(block: Mapping[str, Any]) -> dict[str, str]:
+def test_read(block: Mapping[str, Any]) -> dict[str, Any]:
     """What every section on a test file says of its reading."""
     return {
         "source": clip(block.get("source") or "the test file", 120).text,
@@ -45,6 +45,7 @@ def test_read(block: Mapping[str, Any]) -> dict[str, str]:
         "read_at": str(block.get("read_at") or ""),
         "no_score": clip(block.get("no_score"), 200).text,
         "reading": clip(part(block, "reading").get("sentence"), 600).text,
+        "notes": [note for note in sentences(block.get("notes")) if "left out" in note],
     }
 
 
