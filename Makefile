@@ -40,7 +40,7 @@ $(VENV)/installed: pyproject.toml constraints.txt starter/pyproject.toml starter
 
 demo: $(VENV)/installed
 	$(BIN)/fewtune fit examples/tickets.csv --unlabelled examples/tickets_unlabelled.csv \
-		--test examples/tickets_test.csv --budget 4m --out demo/tickets
+		--test examples/tickets_test.csv --repeats 1 --budget 150s --out demo/tickets
 	@echo
 	$(BIN)/fewtune predict demo/tickets \
 		"my thermostat has dropped off the wifi again" "I was charged twice this month"
