@@ -105,8 +105,8 @@ def test_advice_on_one_row_is_of_one_row(result_folder):
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
-        ((0.04, 0.01, 0.07), "120 in all are expected to bring 4 points. The learning curve still climbs"),
-        ((0.04, -0.05, 0.1), "120 in all are expected to bring 4 points. The learning curve seems to climb"),
+        ((0.04, 0.01, 0.07), "120 in all are expected to bring 4.0 points. The learning curve still climbs"),
+        ((0.04, -0.05, 0.1), "120 in all are expected to bring 4.0 points. The learning curve seems to climb"),
         ((0.0, -0.07, 0.08), "cannot be told from these"),
         ((0.002, -0.01, 0.01), "will bring little"),
     ],

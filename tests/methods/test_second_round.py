@@ -72,7 +72,7 @@ def test_the_surest_of_the_pool_are_learned_from_and_the_head_is_of_labelled_tex
     assert not set().union(*batches[:steps]) & set(POOL.texts) - set(material.texts)
     assert set().union(*batches[steps:]) & set(taken.texts)
     assert heads[-1].given == len(material.texts)
-    assert fitted.notes == (f"tuned again with {len(taken.texts)} unlabelled texts that it was sure of",)
+    assert fitted.notes == ("tuned again with the unlabelled texts that it was surest of",)
 
 
 def test_the_second_round_starts_from_the_backbone(material, seen):

@@ -21,7 +21,7 @@ from fewtune.chance import (
     rows_for_half_width,
     smallest_gain,
 )
-from fewtune.data.clean.base import counted
+from fewtune.data.clean.base import counted, points
 
 WIDTH = 0.05
 GAIN = 0.03
@@ -59,11 +59,6 @@ class Sufficiency(Check):
         differing = max(LEAST_DIFFERING, 1 - accuracy)
         yield from _comparison(rows, differing, effect, freedom)
         yield from _test(ground, accuracy)
-
-
-def points(share: float) -> str:
-    """A difference of shares: `3 points`, never `3 %`, which could be a share of what is."""
-    return counted(round(100 * share), "point")
 
 
 def _accuracy(ground: Ground) -> float:

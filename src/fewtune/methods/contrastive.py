@@ -198,7 +198,7 @@ class ContrastiveTunable(Tunable):
         rows = head_rows(material, reader.embed, class_names=True, read_names=reader.directions)
         fitted = FittedBody(self.body, settings.fit(rows, len(material.classes)), frozen=frozen)
         if material.pseudo is not None:
-            fitted.notes = (f"tuned again with {len(material.pseudo.texts)} unlabelled texts that it was sure of",)
+            fitted.notes = ("tuned again with the unlabelled texts that it was surest of",)
         return fitted
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewtune.data.clean.base import points
+
 FEW_ROWS = 8
 WORTH_LABELLING = 0.02
 FEW_GROUPS = 10
@@ -53,8 +55,8 @@ def _trust(result: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, st
                 "of the same groups would not change that.",
             )
         ]
-    needed, size = against.get("rows_needed"), 100 * against.get("rows_needed_for", 0)
-    rows = f" About {needed} rows in all would tell a difference of {size:.0f} points." if needed else ""
+    needed, size = against.get("rows_needed"), points(against.get("rows_needed_for", 0))
+    rows = f" About {needed} rows in all would tell a difference of {size}." if needed else ""
     return [
         _advice(
             f"Check that the labels follow from the text before labelling more.{rows}",
@@ -106,7 +108,7 @@ def _more_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     told = f"{mean} points at {rows} rows ({low} to {high})"
     if gain["mean"] >= WORTH_LABELLING:
         sure = "still climbs" if gain["low"] > 0 else "seems to climb, but from so few rows it may not"
-        do = f"Label more rows: {rows} in all are expected to bring {100 * gain['mean']:.0f} points."
+        do = f"Label more rows: {rows} in all are expected to bring {100 * gain['mean']:.1f} points."
         return [_advice(do, f"The learning curve {sure}: {told}.")]
     if any(one["rows"] < FEW_ROWS for one in result["classes"]):
         return []  # the small classes are what to label, and are named
@@ -149,7 +151,7 @@ def _skipped(result: dict[str, Any]) -> list[dict[str, str]]:
         return []
     return [
         _advice(
-            f"Run the same command with a larger --budget to have {', '.join(titles)} judged.",
+            f"Run the same command with a larger --budget to have {'; '.join(titles)} judged.",
             "What is finished is kept; only these rungs are added.",
         )
     ]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fewtune.data.clean.base import points
+
 NBSP = "\u00a0"
 """Keeps a number and its unit on one line."""
 DASH = "–"
@@ -143,7 +145,7 @@ def of_hundred(accuracy: Range) -> str:
 
 
 def _rows_needed(rows: float, size: float | None) -> str:
-    of = "" if size is None else f" a difference of {100 * size:.0f} points"
+    of = "" if size is None else f" a difference of {points(size)}"
     return f"about {count(rows)} rows in all would tell{of}"
 
 

@@ -68,3 +68,8 @@ def is_readable(text: str) -> bool:
 def counted(count: int, thing: str) -> str:
     """`1 tab`, `3 tabs`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def points(share: float) -> str:
+    """A difference of shares: `3 points`, never `3 %`, which could be a share of what is."""
+    return counted(round(100 * share), "point")
