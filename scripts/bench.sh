@@ -31,6 +31,7 @@ for rows in $ROWS; do
 done
 "$BIN/python" benchmarks/fewshot/table.py --rows 8
 "$BIN/python" benchmarks/fewshot/table.py --rows 64
+"$BIN/python" benchmarks/fewshot/worth.py --data "$(dirname "$DATA")"
 for design in given exchangeable; do
     "$BIN/python" benchmarks/fewshot/believe.py --part coverage --design "$design" --data "$DATA"
 done

@@ -2,9 +2,9 @@
 
 With 16 labelled rows a paired comparison has a standard error of 12 points: by "the simplest within one standard
 error" nothing would ever beat the probe, although published results put some methods points above it. So each method
-carries a prior for its true advantage over the probe, a mean and a standard deviation that fade as labels grow; the
-paired comparison, of how clearly rows are right (`metrics/margins.py`), updates it (normal prior, normal likelihood),
-and the rule is applied to the posterior:
+carries a prior for its true advantage over the probe, a mean, which fades slowly as labels grow, and a standard
+deviation; the paired comparison, of how clearly rows are right (`metrics/margins.py`), updates it (normal prior,
+normal likelihood), and the rule is applied to the posterior:
 
     the simplest rung whose posterior disadvantage to the best is within one posterior standard deviation.
 
@@ -37,7 +37,10 @@ REFERENCE = "probe"
 FIRST_STAGE = "first_stage"
 """What preference tuning starts from."""
 FADES_FROM = 8
-"""Labelled rows a class up to which priors stand in full; beyond, means fade with 8 / rows."""
+"""Labelled rows a class up to which priors stand in full."""
+FADES_WITH = 1 / 3
+"""Beyond, means fade with this power of 8 / rows: contrastive tuning is worth as much over the probe at 64 rows a class
+as at 8, or nearly (`benchmarks/fewshot/worth.py`), and 6 points, which fits the few-shot sets at 8, are 3 there."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def _on_top(start: Belief, step: Belief, observed: float, observed_error: float)
 def faded(prior: Prior, rows_per_class: float) -> Prior:
     """The prior at this many rows a class."""
     share = min(1.0, FADES_FROM / max(rows_per_class, 1.0))
-    return replace(prior, mean=prior.mean * share) if prior.mean > 0 else prior
+    return replace(prior, mean=prior.mean * share**FADES_WITH) if prior.mean > 0 else prior
 
 
 def _paired_error(
