@@ -10,6 +10,7 @@ import fewtune
 ROOT = Path(fewtune.__file__).parent
 ORDER = [
     "errors",
+    "seeds",
     "chance",
     "data",
     "audit",

@@ -14,6 +14,7 @@ from fewtune.audit.base import Ground
 from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
+from fewtune.data.clean.base import counted
 from fewtune.data.exchanges import check_exchanges, groups_to_write
 from fewtune.data.general import GENERAL, OWN, general_text, read_general
 from fewtune.data.mixing import Mix
@@ -184,7 +185,8 @@ def _pool_note(unlabelled: Dataset, pool: tuple[str, ...], dataset: Dataset) -> 
     """How many unlabelled texts there are to learn from, and how many say nothing new."""
     shared = len(set(pool) & set(dataset.texts))
     known = f"; {shared} of them are labelled rows too, and are left out where these are held out" if shared else ""
-    return f"{unlabelled.source}: {len(unlabelled)} unlabelled texts, {len(pool)} of them different{known}."
+    different = f", {len(pool)} of them different" if len(pool) < len(unlabelled) else ""
+    return f"{unlabelled.source}: {counted(len(unlabelled), 'unlabelled text')}{different}{known}."
 
 
 def _to_write(dataset: Dataset, settings: Settings, progress: Progress, mix: Mix | None) -> tuple[Context, Ground]:

@@ -15,6 +15,7 @@ from fewtune.data.read import read_table
 from fewtune.data.readers.base import Cell, Table
 from fewtune.errors import ColumnError, DataError, UsageError
 from fewtune.metrics.answers import Answers, by_prompt
+from fewtune.seeds import check_seed
 
 if TYPE_CHECKING:
     from fewtune.metrics.generation import TextScores
@@ -87,6 +88,7 @@ def score(
     """
     from fewtune.metrics.generation import compare_all, score_all
 
+    check_seed(seed)
     names = columns or Columns()
     table = read_table(source)
     answers, notes = read_answers(table, names)

@@ -28,6 +28,7 @@ from fewtune.data.times import times_of
 from fewtune.data.write import write_table
 from fewtune.errors import TaskError, UsageError
 from fewtune.preparing.prepared import KEPT_FORMAT, check_format, writable
+from fewtune.seeds import check_seed
 
 FOLDS = 5
 INNER_FOLDS = 3
@@ -51,8 +52,7 @@ class Wanted:
             raise UsageError("There is one order in time, so splits by time are not repeated. Leave out --repeats.")
         if self.inner is not None and self.inner < (1 if self.time else 2):
             raise UsageError(f"Inner folds must be 2 or more, not {self.inner}.")
-        if self.seed < 0:
-            raise UsageError(f"The seed must be 0 or more, not {self.seed}.")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)

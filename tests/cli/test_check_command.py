@@ -85,6 +85,7 @@ def test_the_same_every_time(fewtune, here, tiny):
         (["toys.csv", "--label", "labl"], "Did you mean 'label'?"),
         (["toys.csv", "--out", "."], "--out names no folder of its own"),
         (["toys.csv", "--seed", "-1"], "seed must be a whole number"),
+        (["toys.csv", "--seed", str(2**32)], "at most 4294967295"),
         (["toys.csv", "--review", "--json"], "--review asks questions"),
         (["toys.csv", "--review"], "it needs a terminal"),
     ],

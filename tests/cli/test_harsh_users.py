@@ -15,6 +15,7 @@ from fewtune.report.sections.evidence import class_table
     ("options", "said"),
     [
         (["--seed", "-1"], "seed must be a whole number, 0 or more"),
+        (["--seed", str(2**32)], "at most 4294967295"),
         (["--folds", "1"], "folds must be"),
         (["--repeats", "0"], "repeats must be"),
         (["--out", ""], "no folder of its own"),

@@ -46,6 +46,7 @@ def test_a_score_of_ones_own_and_a_file_of_scores(fewtune, files):
         (["{a}", "--metric", "meteor"], "There is no score 'meteor'"),
         (["{a}", "--own", "nope"], "names no score of your own"),
         (["{a}", "--against", "{a}", "--group", "shop"], "There is no column 'shop'"),
+        (["{a}", "--seed", "-1"], "seed must be a whole number"),
         (["{a}", "--out", "{folder}/none/scores.json"], "cannot be written"),
     ],
 )

@@ -117,7 +117,8 @@ def test_a_changed_test_file_is_named(fewtune, dated, fast, tmp_path):
         (["--time", "date"], "no column 'date'"),
         (["--time", "day", "--repeats", "2"], "not repeated"),
         (["--folds", "1"], "folds must be 2"),
-        (["--seed", "-1"], "seed"),
+        (["--seed", "-1"], "seed must be a whole number"),
+        (["--seed", str(2**32)], "at most 4294967295"),
         (["--test", "0.2", "--format", "xlsx"], "xlsx"),
     ],
 )

@@ -93,6 +93,17 @@ def test_missing_header_is_told_from_a_header(put):
     assert read(put("rows.csv", delimited(",", header=False)), label="column 2").labels == LABELS
 
 
+@pytest.mark.parametrize("named", [["0", "1"], ["", "0", "1"]])
+def test_columns_that_pandas_numbered_are_a_header(put, named):
+    rows = [line.split(",") for line in delimited(",", header=False).splitlines()]
+    index = [[str(place)] if "" in named else [] for place in range(len(rows))]
+    lines = [",".join(cells) for cells in [named, *(first + row for first, row in zip(index, rows, strict=True))]]
+    dataset = read(put("rows.csv", "\n".join(lines) + "\n"))
+    assert dataset.labels == LABELS
+    assert (dataset.text_column, dataset.label_column) == ("0", "1")
+    assert "No header" not in said(dataset)
+
+
 def test_a_survey_has_questions_for_a_header(put):
     rows = 'Timestamp,"How satisfied are you with us, all in all?",Please tell us in your own words what went wrong\n'
     rows += "".join(f"{day},{grade},{TEXTS[day]}\n" for day, grade in enumerate(["well", "not"] * 3))

@@ -14,7 +14,7 @@ from fewtune.auditing.looking import audit, chosen, concerning
 from fewtune.data.base import Dataset
 from fewtune.data.read import read, read_like
 from fewtune.data.test_lock import record
-from fewtune.errors import UsageError
+from fewtune.seeds import check_seed
 from fewtune.study.progress import Progress
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def check(
     started = time.perf_counter()
     progress = progress or Progress()
     checks = chosen(only, skip)
-    if isinstance(seed, bool) or seed < 0:
-        raise UsageError(f"seed must be a whole number, 0 or more, not {seed!r}.")
+    check_seed(seed)
     rows = with_whole_prompts(_read_train(train, text, label, group, pair))
     others = _read_others(rows, test, unlabelled, group)
     checks = checks if only is not None else concerning(checks, rows.task)

@@ -12,6 +12,7 @@ from fewtune.data.base import Task
 from fewtune.data.templates.base import PLAIN, Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
+from fewtune.seeds import check_seed
 from fewtune.study.budget import parse
 from fewtune.study.changes import change_of
 from fewtune.tune.executors.registry import AUTO, check_executor
@@ -57,7 +58,7 @@ class Settings:
             raise UsageError(f"--abstain is a precision between 0 and 1, not {self.abstain}.")
         _whole("folds", self.folds, least=2)
         _whole("repeats", self.repeats, least=1)
-        _whole("seed", self.seed, least=0)
+        check_seed(self.seed)
         _whole("processes", self.processes, least=1)
         self._check_size()
         if self.splits is not None and (self.folds or self.repeats):

@@ -187,7 +187,7 @@ def header_is_missing(records: list[list[str]]) -> bool:
     length alone decides only where no such column is.
     """
     first, rest = records[0], [record for record in records[1:LOOKED_AT] if len(record) == len(records[0])]
-    if any(looks_like_a_name(cell) for cell in first):
+    if any(looks_like_a_name(cell) for cell in first) or _is_counted(first):
         return False
     if any(_is_number(cell) for cell in first):
         return True
@@ -198,6 +198,12 @@ def header_is_missing(records: list[list[str]]) -> bool:
             return True
         named |= cell.strip() != "" and 1 < len(set(values)) <= len(values) / 2
     return not named and any(_reads_like_a_text(cell) for cell in first)
+
+
+def _is_counted(cells: list[str]) -> bool:
+    """Whether the cells are 0, 1, 2, …, with or without an unnamed one before: columns that pandas had no names for."""
+    named = cells[1:] if cells and not cells[0].strip() else cells
+    return len(named) > 1 and [cell.strip() for cell in named] == [str(place) for place in range(len(named))]
 
 
 def _reads_like_a_text(cell: str) -> bool:
