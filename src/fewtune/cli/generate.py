@@ -59,9 +59,10 @@ def generate(
         return
     columns = answers(rows, model, settings, schema, named, per_token=per_token)
     if out is not None:
+        from fewtune.data.clean.base import counted
         from fewtune.data.write import write_table
 
-        typer.echo(f"{len(rows)} answers written to {write_table(out, columns)}", err=True)
+        typer.echo(f"{counted(len(rows), 'answer')} written to {write_table(out, columns)}", err=True)
     else:
         show(columns, as_json=as_json)
 

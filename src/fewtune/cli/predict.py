@@ -39,9 +39,10 @@ def predict(
     if model.threshold is None:
         typer.echo("No confidence was high enough in the fit to be trusted: every row is marked unsure.", err=True)
     if out is not None:
+        from fewtune.data.clean.base import counted
         from fewtune.data.write import write_table
 
-        typer.echo(f"{len(rows.texts)} rows written to {write_table(out, columns)}", err=True)
+        typer.echo(f"{counted(len(rows.texts), 'row')} written to {write_table(out, columns)}", err=True)
     else:
         show(columns, as_json=as_json)
 

@@ -54,12 +54,14 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def table(folder: Path) -> str:
     """Runs of a folder by rows, method and recipe; the score is of those that learnt from a whole training side."""
+    from fewtune.data.clean.base import counted
+
     grouped: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for line in lines(folder):
         key = (str(line.get("data", "")), line["method"], line["backbone"], line["recipe"])
         grouped.setdefault(key, []).append(line)
     kinds = list(dict.fromkeys(data for data, *_ in grouped))
-    out = [f"{folder}: {sum(map(len, grouped.values()))} finished runs"]
+    out = [f"{folder}: {counted(sum(map(len, grouped.values())), 'finished run')}"]
     for data in kinds:
         if len(kinds) > 1:
             out.append(f" on rows {data or 'of before'}")
