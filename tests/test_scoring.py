@@ -20,7 +20,7 @@ def test_columns_are_found_and_said():
     found = score(ROWS)
     assert found.scores.intervals["exact_match"].mean == 0.5
     assert "Columns: answers in 'answer', references in 'reference', prompts in 'prompt'." in found.notes
-    assert any("1 of 4 rows repeat the prompt" in note for note in found.notes)
+    assert any("1 of 4 rows repeats the prompt" in note for note in found.notes)
     assert found.scores.slot_errors["slots"] == 6
 
 

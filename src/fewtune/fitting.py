@@ -14,7 +14,6 @@ from fewtune.audit.base import Ground
 from fewtune.audit.guard import guard
 from fewtune.data.base import Dataset
 from fewtune.data.checks import check_classes_are_asked, check_task
-from fewtune.data.clean.base import counted
 from fewtune.data.exchanges import check_exchanges, groups_to_write
 from fewtune.data.general import GENERAL, OWN, general_text, read_general
 from fewtune.data.mixing import Mix
@@ -26,6 +25,7 @@ from fewtune.errors import DataError, UsageError
 from fewtune.methods.base import Fitted, Writer
 from fewtune.methods.preference.rows import check_lengths as check_pair_lengths
 from fewtune.model_folder import Model
+from fewtune.plural import counted
 from fewtune.recipe import Recipe
 from fewtune.report.result import build, hardware, versions
 from fewtune.report.tasks import with_tasks

@@ -15,6 +15,7 @@ from fewtune.data.read import read_table
 from fewtune.data.readers.base import Cell, Table
 from fewtune.errors import ColumnError, DataError, UsageError
 from fewtune.metrics.answers import Answers, by_prompt
+from fewtune.plural import agreeing
 from fewtune.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def score(
         answers, others = _each_prompt_once(answers, others)
     elif answers.prompts is not None and (repeats := answers.rows - len(set(answers.prompts))):
         notes.append(
-            f"{repeats} of {answers.rows} rows repeat the prompt of another. Joined (--each-prompt-once), a prompt "
+            f"{repeats} of {answers.rows} rows {agreeing(repeats, 'repeats', 'repeat')} the prompt of "
+            "another. Joined (--each-prompt-once), a prompt "
             "counts once and is held against all its references; else its rows are one observation in intervals."
         )
     found = score_all(answers, scores=scores, own=own, seed=seed)

@@ -27,6 +27,7 @@ from fewtune.data.time_splits import forward_folds, latest
 from fewtune.data.times import times_of
 from fewtune.data.write import write_table
 from fewtune.errors import TaskError, UsageError
+from fewtune.plural import counted
 from fewtune.preparing.prepared import KEPT_FORMAT, check_format, writable
 from fewtune.seeds import check_seed
 
@@ -88,7 +89,8 @@ def split(dataset: Dataset, wanted: Wanted | None = None, *, holdout_of: Mapping
         inner = nested_folds(splits, labels, groups, folds=wanted.inner, seed=wanted.seed, times=times)
     together = len(dataset) - len(set(groups))
     shared = "a prompt" if dataset.task == "preference" else "a text"
-    notes = [f"{together} rows share a group or {shared} with another and are kept on its side."] if together else []
+    rows = counted(together, "row shares", "rows share")
+    notes = [f"{rows} a group or {shared} with another: kept on its side."] if together else []
     if not dataset.classes:
         notes.append("There are no labels to spread evenly: the rows are dealt at random.")
     elif dataset.task == "preference":

@@ -132,7 +132,7 @@ def test_copies_that_contradict_come_first_and_rewordings_name_their_twin(minilm
     first, second, third = Copies().run(Ground(train, embed=minilm))
     assert (first.severity, [row.row for row in first.rows]) == ("warning", [2, 5])
     assert (second.severity, [row.row for row in second.rows]) == ("note", [5])
-    assert third.what == "1 of 6 rows say the same as another in nearly the same words, 1 of them under another label."
+    assert third.what == "1 of 6 rows says the same as another in nearly the same words, 1 of them under another label."
     assert third.rows[0].note == f"like row 1, labelled 'late': {TRAIN[0][0]}"
 
 

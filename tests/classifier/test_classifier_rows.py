@@ -88,12 +88,12 @@ def test_empty_texts_are_told_of_by_number_and_place():
 
 def test_a_fit_and_a_prediction_warn_of_empty_texts_where_they_were_called(tiny_folders):
     classifier = TextClassifier(str(tiny_folders("bert")), methods=["majority"], folds=3, repeats=1)
-    with pytest.warns(UserWarning, match=r"1 of 24 texts are empty \(X\[0\]\): they are learned from") as caught:
+    with pytest.warns(UserWarning, match=r"1 of 24 texts is empty \(X\[0\]\): they are learned from") as caught:
         classifier.fit(["", *TOYS.texts[1:]], TOYS.labels)
     (note,) = [note for note in classifier.result_["data"]["notes"] if "empty" in note]
     assert note == str(caught[0].message)
     for ask in (classifier.predict, classifier.predict_proba):
-        with pytest.warns(UserWarning, match=r"1 of 2 texts are empty \(X\[0\]\): each gets an answer") as again:
+        with pytest.warns(UserWarning, match=r"1 of 2 texts is empty \(X\[0\]\): each gets an answer") as again:
             assert len(ask(["", "x"])) == 2
         assert {one.filename for one in (*caught, *again)} == {__file__}
 

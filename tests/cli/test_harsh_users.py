@@ -203,7 +203,7 @@ def test_test_rows_that_are_left_out_are_named(fewtune, toys_csv, quick, tmp_pat
     block = json.loads((tmp_path / "fit" / "result.json").read_text())["test"]
     assert block["rows"] == block["scored"] == 2
     page = (tmp_path / "fit" / "report.html").read_text()
-    for said in ("1 of 4 rows have no text and are left out: rows 2.", "have no label and are left out: rows 4."):
+    for said in ("1 of 4 rows has no text and is left out: row 2.", "has no label and is left out: row 4."):
         assert said in " ".join(answer.err.split())
         assert any(said in note for note in block["notes"])
         assert said in page

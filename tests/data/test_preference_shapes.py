@@ -53,9 +53,7 @@ def test_rows_that_part_too_early_are_left_out_and_told_but_prefer_refuses_them(
     rows = [{"chosen": said, "rejected": [said[0], other[1]]}] * 4 + [{"chosen": said, "rejected": other}]
     found = read_rows(rows)
     assert len(found) == 4
-    assert any(
-        note.startswith("1 of 5 rows are left out: the chosen and") and "Rows 5." in note for note in found.notes
-    )
+    assert any(note.startswith("1 of 5 rows is left out: the chosen and") and "Row 5." in note for note in found.notes)
     with pytest.raises(DataError, match="row 5"):
         read_preferences(rows)
     with pytest.raises(DataError, match="row 1"):
@@ -104,14 +102,14 @@ def test_an_answer_between_two_others_is_neither_wanted_nor_unwanted():
     assert ("p", "good", "wanted") not in answers(found)
     assert ("p", "good", "unwanted") not in answers(found)
     assert ("q", "good", "wanted") in answers(found), "of another prompt"
-    assert told[1] == "1 answers were chosen in one pair and rejected in another, and are left out."
+    assert told[1] == "1 answer was chosen in one pair and rejected in another: left out."
 
 
 def test_single_answers_become_pairs_of_one_prompt():
     rows = [single("p", "a", True), single("P ", "b", False), single("p", "c", False), single("q", "d", True)]
     found, told = as_pairs(read_rows(rows))
     assert [(one.text, one.completion, one.rejected) for one in found] == [("p", "a", "b"), ("p", "a", "c")]
-    assert told == ["1 answers have no other to the same prompt to be held against, and are left out."]
+    assert told == ["1 answer has no other to the same prompt to be held against: left out."]
     there_and_back, _ = as_singles(found)
     assert {one[1:] for one in answers(there_and_back)} == {("a", "wanted"), ("b", "unwanted"), ("c", "unwanted")}
 
@@ -119,7 +117,7 @@ def test_single_answers_become_pairs_of_one_prompt():
 def test_what_is_to_be_written_is_never_what_was_not_wanted():
     found, told = as_written(read_rows([single("p", "a", True), single("p", "b", False)]))
     assert [one.completion for one in found] == ["a"]
-    assert told == ["1 answers that were rejected or not wanted are left out."]
+    assert told == ["1 answer was rejected or not wanted: left out."]
     assert as_written(read_rows([pair("p", "a", "b")]))[0].examples[0].completion == "a"
 
 
@@ -133,7 +131,7 @@ def test_convert_goes_between_the_shapes_and_names_what_is_lost(tmp_path):
     assert [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in said] == rows
     assert back.lost == ()
     chat = convert(read_rows(rows), tmp_path / "chat.jsonl", to="chat")
-    assert chat.lost == ("3 answers that were rejected or not wanted are left out.",)
+    assert chat.lost == ("3 answers were rejected or not wanted: left out.",)
     assert json.loads(chat.path.read_text().splitlines()[0])["messages"][1]["content"] == "good 0"
 
 

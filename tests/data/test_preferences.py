@@ -190,7 +190,7 @@ def test_too_few_rows():
 
 def test_the_same_pair_twice_is_kept_together_and_said():
     found = read_preferences([*pairs(), pair(0)])
-    assert any("1 rows have the prompt of another" in note for note in found.notes)
+    assert any("1 row has the prompt of another" in note for note in found.notes)
 
 
 def test_broken_unicode_is_mended():

@@ -150,8 +150,8 @@ def test_empty_texts_and_labels_are_left_out_and_named(put):
     assert dataset.texts == ["hello", "world", "y"]
     assert dataset.labels == ["a", "b", "a"]
     assert [example.row for example in dataset] == [1, 3, 6]
-    assert "no text and are left out: rows 2" in said(dataset)
-    assert "no label and are left out: rows 4" in said(dataset)
+    assert "no text and is left out: row 2" in said(dataset)
+    assert "no label and is left out: row 4" in said(dataset)
 
 
 def test_mostly_unlabelled_is_said(put):

@@ -151,7 +151,7 @@ def test_notes_name_what_a_number_hides(world):
     several = Answers.of(["", *outputs[1 : len(asked.prompts)]], asked.references, prompts=asked.prompts)
     notes = " ".join(score_all(several, **FAST).notes)
     assert "1 of 9 outputs are empty" in notes
-    assert "1 of 9 rows have several references" in notes
+    assert "1 of 9 rows has several references" in notes
     foreign = score_all(Answers.of(["привет мир"] * 3, ["привет всем"] * 3), **FAST)
     assert any("ROUGE reads a to z and digits only: 100%" in note for note in foreign.notes)
     split = score_all(Answers.of(["it is ."] * 3, ["it is so ."] * 3), **FAST)

@@ -10,6 +10,7 @@ from fewtune.audit.base import Check, Finding, Ground, Row, named
 from fewtune.audit.duplicates import conflicts
 from fewtune.data.base import Example
 from fewtune.data.exchanges import prompt_key
+from fewtune.plural import agreeing, counted
 
 
 class Copies(Check):
@@ -40,7 +41,7 @@ class Copies(Check):
         yield Finding(
             self.name,
             "warning",
-            f"{len(rows)} rows say the same as another row but carry another label.",
+            f"{counted(len(rows), 'row says', 'rows say')} the same as another row but carry another label.",
             "At least one label of each pair is wrong, or the classes overlap: whatever is learnt, one is counted "
             "as an error.",
             "Decide on one label for each: `fewtune check FILE --review` walks through them.",
@@ -55,7 +56,8 @@ class Copies(Check):
             yield Finding(
                 self.name,
                 "note",
-                f"{len(rows)} of {len(ground.train)} rows repeat another row or nearly so.",
+                f"{len(rows)} of {len(ground.train)} rows {agreeing(len(rows), 'repeats', 'repeat')} "
+                "another row or nearly so.",
                 "They are kept on one side of every split; else a score would count what was learnt by heart.",
                 "Nothing must be done; `fewtune prepare` can propose to drop them.",
                 tuple(rows),
@@ -78,7 +80,8 @@ class Copies(Check):
         yield Finding(
             self.name,
             "note",
-            f"{len(closest)} of {len(examples)} rows say the same as another in nearly the same words{said}.",
+            f"{len(closest)} of {len(examples)} rows {agreeing(len(closest), 'says', 'say')} the same as "
+            f"another in nearly the same words{said}.",
             "They are kept on one side of every split: a paraphrase or a translation to and fro of a row that was "
             "learnt is no test.",
             "Look at those with another label: one of the two is likely wrong. The others may stay.",
@@ -101,7 +104,8 @@ class Copies(Check):
             yield Finding(
                 self.name,
                 "note",
-                f"{len(again)} of {len(ground.train)} rows repeat another row, prompt and answers.",
+                f"{len(again)} of {len(ground.train)} rows {agreeing(len(again), 'repeats', 'repeat')} "
+                "another row, prompt and answers.",
                 "They weigh double in what is learnt.",
                 "Drop them, unless several people said the same: `fewtune prepare FILE --drop duplicates`.",
                 tuple(again),
@@ -112,7 +116,8 @@ class Copies(Check):
             yield Finding(
                 self.name,
                 "note",
-                f"{len(rows)} of {len(ground.train)} rows have the prompt of another row, or nearly so.",
+                f"{len(rows)} of {len(ground.train)} rows {agreeing(len(rows), 'has', 'have')} the "
+                "prompt of another row, or nearly so.",
                 "They are kept on one side of every split; else a score would count prompts that were learnt from.",
                 "Nothing must be done; several answers to one prompt teach what sets them apart.",
                 tuple(rows),

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from fewtune.audit.base import Check, Finding, Ground, Need, Row, Value, named
 from fewtune.audit.neighbours import Neighbour, agreeing
+from fewtune.plural import counted
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -189,10 +190,11 @@ class LabelErrors(Check):
         if not found:
             return
         rows = len(ground.train)
+        are = "is" if len(found) == 1 else "are"
         yield Finding(
             self.name,
             "warning" if len(found) >= MANY * rows else "note",
-            f"{len(found)} of {rows} labels are doubtful: a model that has not seen them expects another.",
+            f"{len(found)} of {counted(rows, 'label')} {are} doubtful: a model that has not seen them expects another.",
             "About half of such rows are truly wrong, the worst first; the rest are hard or fit two classes. Wrong "
             "labels teach errors, and a right answer on such a row is counted as a wrong one.",
             "Look at them one by one with `fewtune check FILE --review`, which writes a corrected copy.",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fewtune.audit.base import CALLED, Check, Finding, Ground, Need, Part, named
 from fewtune.audit.neighbours import nearest
+from fewtune.plural import agreeing
 
 NEAREST = 5
 FEWEST = 30
@@ -47,7 +48,8 @@ class Outliers(Check):
             yield Finding(
                 self.name,
                 "note",
-                f"{len(found)} of {len(data)} {CALLED[part]} rows are unlike any other row.",
+                f"{len(found)} of {len(data)} {CALLED[part]} rows {agreeing(len(found), 'is', 'are')} "
+                "unlike any other row.",
                 "A text in another language, a paste by mistake or a matter of its own: nothing else in the file says "
                 "how to label it, so it teaches little and its label is likelier wrong.",
                 "Look at the first few: mend or drop what does not belong; keep what is rare but real, and collect "

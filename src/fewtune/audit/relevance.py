@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from fewtune.audit.base import CALLED, Check, Finding, Ground, Need, Part, Vectors, named
 from fewtune.audit.neighbours import nearest
 from fewtune.audit.outliers import deviations as beyond
+from fewtune.plural import agreeing
 
 FEWEST = 30
 """Training rows below which there is no telling what is usual."""
@@ -62,7 +63,8 @@ class Relevance(Check):
             yield Finding(
                 self.name,
                 "note",
-                f"{len(found)} of {len(data)} {CALLED[part]} rows look off the task.",
+                f"{len(found)} of {len(data)} {CALLED[part]} rows "
+                f"{agreeing(len(found), 'looks', 'look')} off the task.",
                 "They lie far from " + " or ".join(name for name in names if name in said.values()) + ": greetings, "
                 "spam, tests or another matter, which a classifier must still answer with one of its classes.",
                 "Drop what does not belong, or give it a class of its own."

@@ -21,7 +21,8 @@ from fewtune.chance import (
     rows_for_half_width,
     smallest_gain,
 )
-from fewtune.data.clean.base import counted, points
+from fewtune.data.clean.base import points
+from fewtune.plural import agreeing, counted
 
 WIDTH = 0.05
 GAIN = 0.03
@@ -109,7 +110,8 @@ def _classes(ground: Ground, effect: float) -> Iterator[Finding]:
     yield Finding(
         Sufficiency.name,
         "note",
-        f"{len(short)} of {len(table)} classes have too few rows to know their recall to ±{points(WIDTH)}: "
+        f"{len(short)} of {len(table)} classes {agreeing(len(short), 'has', 'have')} too few rows to "
+        f"know their recall to ±{points(WIDTH)}: "
         f"typically it will be known to ±{points(typical)}.",
         f"That takes {least if least == most else f'{least} to {most}'} rows of a class, depending on how often it is "
         "recognised; a class's own line in the report moves this much by chance.",

@@ -9,7 +9,7 @@ from typing import Any
 
 from fewtune.audit.base import SEVERITIES, Check, Finding, Ground, Part
 from fewtune.data.base import Dataset
-from fewtune.data.clean.base import counted
+from fewtune.plural import counted
 
 FORMAT = 1
 """Of `audit.json`; see report/AUDIT.md."""

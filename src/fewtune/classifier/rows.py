@@ -11,6 +11,7 @@ import numpy as np
 
 from fewtune.data.base import Dataset, Example
 from fewtune.errors import UsageError
+from fewtune.plural import agreeing
 
 MOST_NAMED = 5
 """Places that a message names; of more it says how many there are."""
@@ -42,7 +43,7 @@ def told_of_empty(texts: Sequence[str], what: str, *, name: str = "X", depth: in
         return ()
     named = ", ".join(f"{name}[{place}]" for place in places[:MOST_NAMED])
     more = ", …" if len(places) > MOST_NAMED else ""
-    note = f"{len(places)} of {len(texts)} texts are empty ({named}{more}): {what}"
+    note = f"{len(places)} of {len(texts)} texts {agreeing(len(places), 'is', 'are')} empty ({named}{more}): {what}"
     warnings.warn(note, UserWarning, stacklevel=depth + 1)
     return (note,)
 

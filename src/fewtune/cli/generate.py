@@ -13,6 +13,7 @@ from fewtune.cli import options
 from fewtune.cli.given import is_file, read_asked, refuse_input, typed
 from fewtune.cli.groups import Sampling, spread
 from fewtune.errors import EmptyData, UsageError
+from fewtune.plural import counted
 
 if TYPE_CHECKING:
     from fewtune.backbones.decoding.settings import Decoding
@@ -59,7 +60,6 @@ def generate(
         return
     columns = answers(rows, model, settings, schema, named, per_token=per_token)
     if out is not None:
-        from fewtune.data.clean.base import counted
         from fewtune.data.write import write_table
 
         typer.echo(f"{counted(len(rows), 'answer')} written to {write_table(out, columns)}", err=True)

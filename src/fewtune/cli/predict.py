@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fewtune.cli.given import is_file, read_asked, refuse_input, typed
+from fewtune.plural import agreeing, counted
 
 if TYPE_CHECKING:
     from fewtune.model_folder import Model
@@ -39,7 +40,6 @@ def predict(
     if model.threshold is None:
         typer.echo("No confidence was high enough in the fit to be trusted: every row is marked unsure.", err=True)
     if out is not None:
-        from fewtune.data.clean.base import counted
         from fewtune.data.write import write_table
 
         typer.echo(f"{counted(len(rows.texts), 'row')} written to {write_table(out, columns)}", err=True)
@@ -84,7 +84,8 @@ def gather(
     if not numbers:
         raise EmptyData("Standard input has no text.", remedy="Give texts, a file, or lines on standard input.")
     if empty := sorted(set(range(1, len(every) + 1)) - set(numbers)):
-        note = f"{len(empty)} of {len(every)} lines have no text and are left out: lines {listed(empty)}."
+        lack = agreeing(len(empty), "has no text and is left out: line", "have no text and are left out: lines")
+        note = f"{len(empty)} of {len(every)} lines {lack} {listed(empty)}."
         typer.echo(f"  · {note}", err=True)
     return Rows([every[number - 1] for number in numbers], {"row": list(numbers)})
 

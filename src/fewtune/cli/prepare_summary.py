@@ -33,8 +33,8 @@ def told(summary: dict[str, Any]) -> str:
 
 def _cleaner(name: str, counts: dict[str, Any], *, reviewed: bool) -> list[str]:
     from fewtune.cli.differences import differing, visible
-    from fewtune.data.clean.base import counted
     from fewtune.data.clean.registry import CLEANERS
+    from fewtune.plural import counted
 
     titles = {kind.name: kind.title for kind in CLEANERS} | {
         "duplicates": "copies of an earlier row",

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fewtune.plural import counted
+
 
 def runs(
     folder: Annotated[Path, typer.Argument(help="A result folder, or the folder that holds them.")] = Path("runs"),
@@ -54,8 +56,6 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def table(folder: Path) -> str:
     """Runs of a folder by rows, method and recipe; the score is of those that learnt from a whole training side."""
-    from fewtune.data.clean.base import counted
-
     grouped: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for line in lines(folder):
         key = (str(line.get("data", "")), line["method"], line["backbone"], line["recipe"])

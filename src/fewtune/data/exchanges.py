@@ -14,6 +14,7 @@ from fewtune.data.readers.base import Table
 from fewtune.data.splits import merge_groups
 from fewtune.data.words import ID_NAMES, plain
 from fewtune.errors import DataError, TaskError
+from fewtune.plural import counted
 
 ROLES = ("system", "user", "assistant")
 OTHERS = ("tool", "function", "developer")
@@ -75,7 +76,10 @@ def _notes(dataset: Dataset, different: int) -> list[str]:
         )
     repeated = len(dataset) - len(set(map(prompt_key, dataset)))
     if repeated:
-        notes.append(f"{repeated} rows have the prompt of another; rows of one prompt stay together in every split.")
+        notes.append(
+            f"{counted(repeated, 'row has', 'rows have')} the prompt of another; rows of one prompt stay "
+            "together in every split."
+        )
     return notes
 
 

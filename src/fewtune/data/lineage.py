@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast, get_args
 
 from fewtune.data.base import Example, Origin
+from fewtune.plural import counted
 
 ORIGINS = frozenset(get_args(Origin))
 
@@ -28,4 +29,4 @@ def with_origins(examples: Sequence[Example]) -> tuple[list[Example], list[str]]
             )
         )
     count = sum(example.origin != "given" for example in made)
-    return made, [f"Origin column: 'origin'; {count} rows were made from others."]
+    return made, [f"Origin column: 'origin'; {counted(count, 'row was', 'rows were')} made from others."]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from fewtune.data.base import Dataset, Example
 from fewtune.data.exchanges import prompt_key
 from fewtune.data.preference_cells import UNWANTED, WANTED, rejected_of, same_answer
+from fewtune.plural import counted
 
 Shaped = tuple[Dataset, list[str]]
 
@@ -33,7 +34,10 @@ def as_pairs(dataset: Dataset) -> Shaped:
             name = f"{one.id}/{other.id}"
             pairs.append(replace(one, label=None, rejected=other.completion, id=name))
     pairs = _made_of(pairs)
-    told = [f"{alone} answers have no other to the same prompt to be held against, and are left out."] if alone else []
+    told = []
+    if alone:
+        have = counted(alone, "answer has", "answers have")
+        told.append(f"{have} no other to the same prompt to be held against: left out.")
     return replace(dataset, examples=tuple(pairs), label_column=None, id_column=None), told
 
 
@@ -53,7 +57,9 @@ def as_singles(dataset: Dataset) -> Shaped:
     torn = sum(len(one) > 1 for one in said.values())
     told = ["Which answer was preferred to which is no longer said, only whether each is wanted."]
     if torn:
-        told.append(f"{torn} answers were chosen in one pair and rejected in another, and are left out.")
+        told.append(
+            f"{counted(torn, 'answer was', 'answers were')} chosen in one pair and rejected in another: left out."
+        )
     return replace(dataset, examples=tuple(_made_of(singles)), label_column="label", id_column=None), told
 
 
@@ -62,7 +68,7 @@ def as_written(dataset: Dataset) -> Shaped:
     kept = [example for example in dataset if example.rejected is not None or example.label == WANTED]
     written = [replace(example, label=None, rejected=None) for example in kept]
     lost = len(dataset) if any(example.rejected is not None for example in dataset) else len(dataset) - len(kept)
-    told = [f"{lost} answers that were rejected or not wanted are left out."] if lost else []
+    told = [f"{counted(lost, 'answer was', 'answers were')} rejected or not wanted: left out."] if lost else []
     return replace(dataset, examples=tuple(written), task="generation", label_column=None), told
 
 

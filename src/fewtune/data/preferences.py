@@ -22,6 +22,7 @@ from fewtune.data.read import dataset_of, read_table
 from fewtune.data.readers.base import Table
 from fewtune.data.words import plain
 from fewtune.errors import DataError, TaskError
+from fewtune.plural import counted
 
 
 def read_preferences(source: object) -> Dataset:
@@ -124,13 +125,19 @@ def _other(label: str | None) -> str:
 def _told(examples: Sequence[Example]) -> list[str]:
     pairs = sum(example.rejected is not None for example in examples)
     if pairs:
-        notes = [f"Task: preference. {pairs} pairs of a chosen and a rejected answer."]
+        notes = [f"Task: preference. {counted(pairs, 'pair')} of a chosen and a rejected answer."]
     else:
         wanted = sum(example.label == WANTED for example in examples)
-        notes = [f"Task: preference. {wanted} answers are wanted, {len(examples) - wanted} are not."]
+        notes = [
+            f"Task: preference. {counted(wanted, 'answer is', 'answers are')} wanted, "
+            f"{counted(len(examples) - wanted, 'is', 'are')} not."
+        ]
     repeated = len(examples) - len(set(map(prompt_key, examples)))
     if repeated:
-        notes.append(f"{repeated} rows have the prompt of another; rows of one prompt stay together in every split.")
+        notes.append(
+            f"{counted(repeated, 'row has', 'rows have')} the prompt of another; rows of one prompt stay "
+            "together in every split."
+        )
     return notes
 
 

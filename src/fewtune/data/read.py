@@ -21,6 +21,7 @@ from fewtune.data.lineage import with_origins
 from fewtune.data.pairs import joined
 from fewtune.data.readers.base import Cell, Table, sound
 from fewtune.errors import ColumnError, DataError, EmptyData, TaskError, UnreadableFile
+from fewtune.plural import agreeing, counted
 
 SUFFIXES = {
     ".csv": "csv",
@@ -326,7 +327,9 @@ def _examples(table: Table, columns: Columns, labelled: bool) -> tuple[list[Exam
     kept = [place for place in range(len(table)) if place not in left_out]
     notes = _left_out_notes(table, columns, no_text, no_label, mended)
     if rewritten:
-        notes.append(f"{rewritten} labels held letters written in parts (letter, then accent): they are read as whole.")
+        notes.append(
+            f"{counted(rewritten, 'label')} held letters written in parts (letter, then accent), read as whole."
+        )
     if not kept:
         raise _nothing_left(table, columns, no_text)
     ids, repeated = _ids(table, columns.id, kept)
@@ -373,14 +376,20 @@ def _left_out_notes(
     for places, lack in ((no_text, "text"), (no_label, "label")):
         if places:
             rows = listed([table.rows[place] for place in places])
-            notes.append(f"{len(places)} of {len(table)} rows have no {lack} and are left out: rows {rows}.")
+            lacks = agreeing(len(places), f"has no {lack} and is", f"have no {lack} and are")
+            notes.append(
+                f"{len(places)} of {len(table)} rows {lacks} left out: {agreeing(len(places), 'row', 'rows')} {rows}."
+            )
     if len(no_label) > len(table) / 2:
         notes.append(
             f"More than half of the rows have no label in column {columns.label!r}. Check that it is the right column; "
             "rows to predict belong in a file of their own."
         )
     if mended:
-        notes.append(f"{mended} texts held NUL characters or broken Unicode; these characters are removed or replaced.")
+        notes.append(
+            f"{counted(mended, 'text')} held NUL characters or broken Unicode; these characters are "
+            "removed or replaced."
+        )
     return notes
 
 

@@ -25,6 +25,7 @@ from fewtune.metrics.paired_corpus import SWAPS, compare_texts
 from fewtune.metrics.resampling import DRAWS, Resampling, corpus_intervals
 from fewtune.metrics.slots import SlotCounter, sayable, slot_error
 from fewtune.metrics.text_scores import MISSING, NAMES, Measured, chosen
+from fewtune.plural import agreeing
 
 UNREAD = 0.2
 """Share of letters beyond a to z from which ROUGE is said to be blind."""
@@ -217,7 +218,8 @@ def _notes(measured: Measured, built: Mapping[str, CorpusScore]) -> list[str]:
     several = sum(len(set(given)) > 1 for given in answers.references)
     if several:
         notes.append(
-            f"{several} of {answers.rows} rows have several references; each output is held against the nearest. "
+            f"{several} of {answers.rows} rows {agreeing(several, 'has', 'have')} several references; "
+            "each output is held against the nearest. "
             "Numbers with fewer references are lower and cannot be compared."
         )
     texts = [text for given in answers.references for text in given]

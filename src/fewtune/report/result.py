@@ -23,6 +23,7 @@ from fewtune.errors import EmptyData, TaskError
 from fewtune.methods.base import Fitted
 from fewtune.metrics.base import OutOfFold
 from fewtune.model_folder import Model
+from fewtune.plural import agreeing, counted
 from fewtune.report import assemble
 from fewtune.report.advice import FEW_GROUPS
 from fewtune.report.resampling import resampling, times
@@ -133,7 +134,9 @@ def _data(context: Context, ground: Ground) -> dict[str, Any]:
     notes = list(dataset.notes)
     if truncated:
         limit = _first(context)[0].max_tokens
-        notes.append(f"{truncated} texts are longer than the backbone reads ({limit} tokens) and were cut there.")
+        notes.append(
+            f"{counted(truncated, 'text is', 'texts are')} longer than the backbone reads ({limit} tokens), cut there."
+        )
     torn = conflicts(dataset.texts, dataset.labels, ground.spelled)
     for conflict in torn[:CONFLICTS_NAMED]:
         rows = ", ".join(str(dataset.examples[row].row) for row in conflict.rows[:6])
@@ -141,9 +144,15 @@ def _data(context: Context, ground: Ground) -> dict[str, Any]:
     repeated = sum(count - 1 for count in Counter(ground.spelled).values())
     reworded = sum(count - 1 for count in Counter(ground.clusters).values()) - repeated
     if repeated:
-        notes.append(f"{repeated} rows repeat another word for word or nearly so; copies never stand on both sides.")
+        notes.append(
+            f"{counted(repeated, 'row repeats', 'rows repeat')} another word for word or nearly so; "
+            "copies never stand on both sides."
+        )
     if reworded:
-        notes.append(f"{reworded} rows say the same as another in nearly the same words; they stand on one side too.")
+        notes.append(
+            f"{counted(reworded, 'row says', 'rows say')} the same as another in nearly the same words; "
+            "they stand on one side too."
+        )
     return {
         "fingerprint": dataset.fingerprint,
         "text_column": dataset.text_column,
@@ -176,7 +185,7 @@ def _resampling(climb: Climb, context: Context, *, given: bool) -> dict[str, Any
         never = len(context.dataset) - len(climb.headline.tested_N)
         sentence = (
             f"Every rung was fitted {splits} times, on the splits that were given"
-            + (f"; {never} rows are tested in none of them" if never else "")
+            + (f"; {counted(never, 'row is', 'rows are')} tested in none of them" if never else "")
             + ". Each score is of rows the model had not learned from, and the rung was chosen anew without them."
         )
     return {**found, "sentence": sentence}
@@ -246,7 +255,8 @@ def _known(test: Dataset, classes: tuple[str, ...]) -> Dataset:
         remedy = "Name its column with --label."
         raise EmptyData("no row of the test file has a label.", file=test.source, remedy=remedy)
     if bare:
-        note = f"{len(bare)} of {len(test)} rows have no label and are left out: rows {_rows(bare)}."
+        lack = agreeing(len(bare), "has no label and is left out: row", "have no label and are left out: rows")
+        note = f"{len(bare)} of {len(test)} rows {lack} {_rows(bare)}."
         test = test.replace(notes=[*test.notes, note])
     return test.subset([index for index, example in enumerate(test) if example.label is not None])
 

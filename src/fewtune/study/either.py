@@ -9,6 +9,7 @@ from fewtune.data.base import Dataset
 from fewtune.data.templates.base import Template
 from fewtune.errors import UsageError
 from fewtune.methods.registry import method_class
+from fewtune.plural import counted
 from fewtune.recipe import Recipe
 from fewtune.study.progress import Progress
 
@@ -46,8 +47,8 @@ def check_asking(dataset: Dataset, model: LanguageModel, asked: Template) -> lis
     template = label_template(asked, model, dataset.classes)
     check_labels(template, model, dataset.classes)
     cut = sum(model.encode_prompt(as_example(text, template), template).cut > 0 for text in dataset.texts)
-    long = f"{cut} texts are longer than the context of {model.context} tokens: their beginnings were cut for "
-    return [*model.notes, *([f"{long}{model.name}."] if cut else [])]
+    long = f"{counted(cut, 'text is', 'texts are')} longer than the context of {model.context} tokens"
+    return [*model.notes, *([f"{long}: cut at the beginning for {model.name}."] if cut else [])]
 
 
 def check_kinds(asked: Sequence[str], found: Sequence[Recipe]) -> None:

@@ -40,7 +40,7 @@ def test_label_studio_with_annotators_who_disagree(read_records):
     assert "Format: Label Studio JSON." in notes
     assert "3 rows have several annotations" in notes
     assert "All agree in 1 of them" in notes
-    assert "tied between labels and have none until somebody decides: rows 3 (neg or pos)" in notes
+    assert "tied between labels, with none until somebody decides: row 3 (neg or pos)" in notes
     assert "several labels at once" in notes
     assert "3 of 6 rows have no label and are left out: rows 3, 5, 6." in notes
 
@@ -122,7 +122,7 @@ def test_prodigy_choices_and_single_labels_of_several_annotators(read_records):
     dataset = read_records(records, "rows.jsonl")
     assert [(example.text, example.label) for example in dataset] == [("one", "a"), ("two", "b"), ("three", "a")]
     assert not any(name.startswith("_") for name in dataset.examples[0].fields)
-    assert any("1 answers reject a label" in note for note in dataset.notes)
+    assert any("1 answer rejects a label" in note for note in dataset.notes)
 
 
 def test_alpaca_with_input_system_and_history(read_records):

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fewtune.plural import counted
+
 MOST_STEPS = 12
 """Each step undoes one layer (`&amp;lt;` is two); a text with more is left alone."""
 
@@ -63,11 +65,6 @@ class Cleaner(ABC):
 def is_readable(text: str) -> bool:
     """Whether anything can be seen: not white space, control or format characters alone."""
     return any(not mark.isspace() and unicodedata.category(mark) not in ("Cc", "Cf", "Cs") for mark in text)
-
-
-def counted(count: int, thing: str) -> str:
-    """`1 tab`, `3 tabs`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def points(share: float) -> str:

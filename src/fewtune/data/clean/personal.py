@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from fewtune.data.clean.base import Cleaner, counted
+from fewtune.data.clean.base import Cleaner
 from fewtune.data.clean.phones import find_phones
+from fewtune.plural import counted
 
 Kind = Literal["email", "iban", "card", "ip", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -16,6 +16,7 @@ from fewtune.data.formats.columns import about_of, row_of
 from fewtune.data.preference_cells import WANTED, Cells
 from fewtune.data.readers.base import Table, table_of_records
 from fewtune.errors import DataError
+from fewtune.plural import agreeing
 
 ONLY_CHOSEN = "Only the answers that were chosen or wanted are read: {left} others are left out."
 TAKEN = ("prompt", "chosen", "rejected", "completion", "label")
@@ -154,7 +155,8 @@ def _left_out(faults: Sequence[DataError], rows: int) -> Iterator[str]:
         of_kind[fault.what].append(fault.row or 0)
     for what, numbers in of_kind.items():
         named = ", ".join(map(str, numbers[:10])) + (", …" if len(numbers) > 10 else "")
-        yield f"{len(numbers)} of {rows} rows are left out: {what[0].lower()}{what[1:]} Rows {named}."
+        are, these = agreeing(len(numbers), "is", "are"), agreeing(len(numbers), "Row", "Rows")
+        yield f"{len(numbers)} of {rows} rows {are} left out: {what[0].lower()}{what[1:]} {these} {named}."
 
 
 def _row(example: Example, *, listed: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fewtune.data.formats.questions import with_label
 from fewtune.data.formats.spacy import TAKEN, flattened
 from fewtune.data.formats.votes import Votes
 from fewtune.data.readers.base import Table, table_of_records
+from fewtune.plural import counted
 
 ANSWERS = ("accept", "reject", "ignore")
 DROPPED = tuple(name for name in TAKEN if name != "text")
@@ -49,7 +50,10 @@ class Prodigy(Format):
         cells = [{name: value for name, value in row.items() if not name.startswith("_")} for row in cells]
         found = table_of_records(cells, table.source, rows=[table.rows[place] for place in first], notes=table.notes)
         if rejected:
-            said = f"{rejected} answers reject a label: they say what a text is not, and are not counted."
+            said = (
+                f"{counted(rejected, 'answer rejects', 'answers reject')} a label, which says what a "
+                "text is not: not counted."
+            )
             found = replace(found, notes=(*found.notes, said))
         return with_label(found, "label", votes, self.title, label=label)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fewtune.data.readers.base import Cell
+from fewtune.plural import agreeing, counted
 
 NAMED = 10
 """Rows named in a note."""
@@ -58,21 +59,24 @@ class Votes:
             whole = sum(self.agreed[place] == self.given[place] for place in shared)
             share = sum(self.agreed[place] / self.given[place] for place in shared) / len(shared)
             notes.append(
-                f"{len(shared)} rows have several annotations: the majority's label is taken. All agree in {whole} of "
+                f"{counted(len(shared), 'row has', 'rows have')} several annotations: the majority's label is taken. "
+                f"All agree in {whole} of "
                 f"them; on average {100 * share:.0f} % of a row's annotations do."
             )
         if self.tied:
             said = [f"{rows[place]} ({' or '.join(labels)})" for place, labels in self.tied.items()]
             more = f" and {len(said) - NAMED} more" if len(said) > NAMED else ""
             notes.append(
-                f"{len(said)} rows are tied between labels and have none until somebody decides: rows "
+                f"{counted(len(said), 'row is', 'rows are')} tied between labels, with none until "
+                f"somebody decides: {agreeing(len(said), 'row', 'rows')} "
                 f"{', '.join(said[:NAMED])}{more}."
             )
         if self.several:
             numbers = [str(rows[place]) for place in self.several[:NAMED]]
             more = f" and {len(self.several) - NAMED} more" if len(self.several) > NAMED else ""
             notes.append(
-                f"In {len(self.several)} rows an annotator chose several labels at once; such an answer is not "
-                f"counted, as one label a row is learned: rows {', '.join(numbers)}{more}."
+                f"In {counted(len(self.several), 'row')} an annotator chose several labels at once; such an answer is "
+                f"not counted, as one label a row is learned: "
+                f"{agreeing(len(self.several), 'row', 'rows')} {', '.join(numbers)}{more}."
             )
         return notes

@@ -18,6 +18,7 @@ from fewtune.data.readers.base import Table, repeated_names, table_of_columns, u
 from fewtune.data.readers.encoding import decode, read_bytes
 from fewtune.data.words import looks_like_a_name
 from fewtune.errors import EmptyData, UnreadableFile
+from fewtune.plural import counted
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 NONE = "\x1f"
@@ -156,7 +157,7 @@ def _evened(records: list[list[str]], delimiter: str, path: Path, notes: list[st
                 remedy='Put cells that hold the delimiter or a line break in double quotes: "like, this".',
             )
     if cut:
-        notes.append(f"{cut} rows end in empty cells beyond the header; these are dropped.")
+        notes.append(f"{counted(cut, 'row ends', 'rows end')} in empty cells beyond the header; these are dropped.")
     return records
 
 
