@@ -157,7 +157,7 @@ def test_the_listed_score_is_of_whole_training_sides(fewtune, result_folder):
 def test_fits_on_other_rows_are_listed_apart(fewtune, result_folder, tmp_path):
     folder = shutil.copytree(result_folder, tmp_path / "fit")
     lines = (folder / "runs.jsonl").read_text().splitlines()
-    other = [json.dumps({**json.loads(line), "data": "0ther"}) for line in lines]
+    other = [json.dumps({**json.loads(line), "key": f"other-{n}", "data": "0ther"}) for n, line in enumerate(lines)]
     (folder / "runs.jsonl").write_text("\n".join([*lines, *other]) + "\n")
     told = fewtune("runs", folder).out.splitlines()
     assert sum(" on rows " in line for line in told) == 2
@@ -165,13 +165,29 @@ def test_fits_on_other_rows_are_listed_apart(fewtune, result_folder, tmp_path):
     assert sum("probe" in line for line in told) == 2
 
 
-def test_a_store_of_odd_lines_is_listed_all_the_same(fewtune, result_folder, tmp_path):
+def test_odd_lines_are_passed_over_and_said(fewtune, result_folder, tmp_path):
     folder = shutil.copytree(result_folder, tmp_path / "fit")
     with (folder / "runs.jsonl").open("ab") as file:
         file.write(b'{"key": "x"}\n\xff\xfe\n[1]\n{"key": "torn')
-    answer = fewtune("runs", folder)
+    before, answer = fewtune("runs", result_folder), fewtune("runs", folder)
     assert answer.code == 0, answer.err
-    assert "probe" in answer.out
+    assert "damaged" not in before.err
+    assert f"{folder / 'runs.jsonl'}: 4 lines are damaged" in answer.err
+    assert answer.out.splitlines()[1:] == before.out.splitlines()[1:]
+    assert fewtune("runs", folder, "--json").err == answer.err
+
+
+def test_a_run_done_anew_is_one_run(fewtune, result_folder, tmp_path):
+    folder = shutil.copytree(result_folder, tmp_path / "fit")
+    *_, last = (folder / "runs.jsonl").read_text().splitlines()
+    with (folder / "runs.jsonl").open("a") as file:
+        file.write(json.dumps({**json.loads(last), "seconds": 0.125}) + "\n")
+    before, after = (
+        [json.loads(line) for line in fewtune("runs", one, "--json").out.splitlines()]
+        for one in (result_folder, folder)
+    )
+    assert len(after) == len(before)
+    assert after[-1]["seconds"] == 0.125
 
 
 def test_no_store(fewtune, tmp_path):

@@ -18,19 +18,25 @@ def runs(
     """List finished runs: of one result folder, or of every one inside a folder, summed by method."""
     from fewtune.errors import UsageError
 
-    folders = [folder] if (folder / "runs.jsonl").exists() else sorted(p.parent for p in folder.glob("*/runs.jsonl"))
+    folders = [folder] if (folder / FILE).exists() else sorted(p.parent for p in folder.glob(f"*/{FILE}"))
     if not folders:
         raise UsageError(f"{folder} holds no runs. Name a folder that `fewtune fit --out` wrote.")
     for one in folders:
+        found, damaged = lines(one)
         if as_json:
-            for line in lines(one):
+            for line in found:
                 typer.echo(json.dumps(line, ensure_ascii=False))
         else:
-            typer.echo(table(one))
+            typer.echo(table(one, found))
+        if damaged:
+            said = counted(damaged, "line is damaged and was", "lines are damaged and were")
+            typer.echo(f"  · {one / FILE}: {said} passed over; the same fit run again does those runs anew.", err=True)
 
 
 WHOLE = 0.85
 """Share of a recipe's most training rows from which on a run learnt from a whole training side, not from a part."""
+
+FILE = "runs.jsonl"
 
 NEEDED = {
     "method": str,
@@ -43,21 +49,25 @@ NEEDED = {
 }
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
-    """Every finished run, its loss curve left out; damaged lines are passed over."""
+def lines(folder: Path) -> tuple[list[dict[str, Any]], int]:
+    """Every finished run, its loss curve left out, the last of those done anew; and how many lines are damaged."""
     from fewtune.study.store import read_lines
 
-    return [
-        {"study": folder.name, **{key: value for key, value in line.items() if key != "log"}}
-        for line in read_lines(folder / "runs.jsonl")
+    with (folder / FILE).open("rb") as file:
+        written = sum(bool(line.strip()) for line in file)
+    whole = [
+        line
+        for line in read_lines(folder / FILE)
         if all(isinstance(line.get(key), kind) for key, kind in NEEDED.items())
     ]
+    runs = {line["key"]: {key: value for key, value in line.items() if key != "log"} for line in whole}
+    return [{"study": folder.name, **run} for run in runs.values()], written - len(whole)
 
 
-def table(folder: Path) -> str:
+def table(folder: Path, found: list[dict[str, Any]]) -> str:
     """Runs of a folder by rows, method and recipe; the score is of those that learnt from a whole training side."""
     grouped: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
-    for line in lines(folder):
+    for line in found:
         key = (str(line.get("data", "")), line["method"], line["backbone"], line["recipe"])
         grouped.setdefault(key, []).append(line)
     kinds = list(dict.fromkeys(data for data, *_ in grouped))
