@@ -35,6 +35,7 @@ done
 for design in given exchangeable; do
     "$BIN/python" benchmarks/fewshot/believe.py --part coverage --design "$design" --data "$DATA"
 done
+"$BIN/python" benchmarks/fewshot/halves.py --data "$DATA"
 "$BIN/python" benchmarks/fewshot/believe.py --part shuffled --data "$DATA"
 
 # The engine: LoRA grids against Trainer + PEFT, probe sweeps, scaling, padding, and a GPU where there is one.

@@ -57,6 +57,15 @@ def exchangeable(data: Path, name: str, number: int) -> tuple[list[str], list[st
     Some sets' test rows are of another kind than their training rows (trec's are easier by 14 points), which no
     interval made from training rows can know of.
     """
+    left, fixed, label_of = halves(data, name)
+    classes = len(set(label_of.values()))
+    size = 8 * classes if classes > 20 else SIZES[number % len(SIZES)]
+    picked = [left[place] for place in np.random.default_rng(1000 + number).permutation(len(left))[:size]]
+    return picked, [label_of[text] for text in picked], fixed, [label_of[text] for text in fixed]
+
+
+def halves(data: Path, name: str) -> tuple[list[str], list[str], dict[str, str]]:
+    """Everything labelled of a set: the texts resamples are drawn from, those of the fixed test, and all labels."""
     pooled: dict[str, str] = {}
     for folder in ["test.csv", *(f"64-{draw}/train.csv" for draw in range(5))]:
         texts, labels = read_rows(data / name / folder)
@@ -64,11 +73,7 @@ def exchangeable(data: Path, name: str, number: int) -> tuple[list[str], list[st
     rows = sorted(pooled)
     order = np.random.default_rng(99).permutation(len(rows))
     fixed = [rows[place] for place in order[: len(rows) // 2]]
-    left = [rows[place] for place in order[len(rows) // 2 :]]
-    classes = len(set(pooled.values()))
-    size = 8 * classes if classes > 20 else SIZES[number % len(SIZES)]
-    picked = [left[place] for place in np.random.default_rng(1000 + number).permutation(len(left))[:size]]
-    return picked, [pooled[text] for text in picked], fixed, [pooled[text] for text in fixed]
+    return [rows[place] for place in order[len(rows) // 2 :]], fixed, pooled
 
 
 def shuffled(data: Path, name: str, number: int) -> tuple[list[str], list[str]]:
