@@ -406,6 +406,9 @@ def test_paths_that_are_no_files(put, tmp_path):
     put("tickets.csv", delimited(","))
     with pytest.raises(UnreadableFile, match=r"Did you mean .*tickets\.csv"):
         read(tmp_path / "tickts.csv")
+    (tmp_path / "data").mkdir()  # a folder is no file to suggest
+    with pytest.raises(UnreadableFile, match="Check the path"):
+        read(tmp_path / "dat")
     with pytest.raises(UnreadableFile, match=r"folder.*tickets\.csv"):
         read(str(tmp_path))
     for odd in ("", "a\x00b", "x" * 5000, "~no_such_user/x", "nothing"):

@@ -282,7 +282,8 @@ def _refuse_what_is_no_file(path: Path) -> None:
     if not path.exists():
         remedy = "Check the path; a dataset of the Hugging Face Hub is given as owner/name or name:split."
         if path.parent.is_dir():
-            near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+            files = [file.name for file in path.parent.iterdir() if not file.is_dir()]
+            near = difflib.get_close_matches(path.name, files, n=1)
             remedy = f"Did you mean {str(path.parent / near[0])!r}?" if near else remedy
         raise UnreadableFile("There is no such file.", file=path, remedy=remedy)
     if not path.is_file():
