@@ -11,6 +11,7 @@ ROOT = Path(fewtune.__file__).parent
 ORDER = [
     "errors",
     "seeds",
+    "plural",
     "chance",
     "data",
     "audit",
