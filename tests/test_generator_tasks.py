@@ -1,4 +1,6 @@
-"""`TextGenerator` on several tasks and with replay: what a notebook calls."""
+"""`TextGenerator` on several tasks, with replay, and in a pickle: what a notebook calls."""
+
+import pickle
 
 import pytest
 from sklearn.base import clone
@@ -43,3 +45,12 @@ def test_what_cannot_be_mixed_is_refused(writer):
         clone(writer).set_params(replay_share=1.5).fit_tasks({"a": part(0, 6), "b": part(6, 12)})
     with pytest.raises(UsageError, match="temperature"):
         clone(writer).set_params(temperature=0.0).fit_tasks({"a": part(0, 6), "b": part(6, 12)})
+
+
+def test_a_fitted_one_goes_to_other_processes(writer):
+    prompts, completions = [one.prompt for one in TOYS][:8], [one.completion for one in TOYS][:8]
+    fitted = clone(writer).set_params(replay=()).fit(prompts, completions)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.predict(prompts) == fitted.predict(prompts)
+    assert again.score(prompts, completions) == fitted.score(prompts, completions)
+    assert again.result_ == fitted.result_

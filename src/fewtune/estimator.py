@@ -52,6 +52,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.result_: dict[str, Any] = found.result
         self.ladder_: list[dict[str, Any]] = found.result["ladder"]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: of `fit_` nothing is kept, as it holds an open backbone and all the rows."""
+        state = dict(super().__getstate__())
+        state.pop("fit_", None)
+        return state
+
 
 def backbones_of(given: Any) -> tuple[str, ...]:
     """Names of backbones, of one or several. Raises UsageError for none."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(llama, method):
 
 
 @pytest.mark.parametrize("method", [ZeroShotPrompt(), FewShotPrompt(shots=2), *TUNED], ids=lambda method: method.name)
-def test_saved_and_opened_again_it_costs_and_writes_the_same(model, method, tmp_path):
+def test_saved_opened_and_pickled_it_costs_and_writes_the_same(model, method, tmp_path):
     writer = fitted(method, model)
     saved = WritingModel(writer, Recipe(method, template=model.settle()))
     save_writer(saved, tmp_path / "model")
@@ -172,6 +173,7 @@ def test_saved_and_opened_again_it_costs_and_writes_the_same(model, method, tmp_
     np.testing.assert_allclose(again.costs(TOYS.examples[:4]).nll, writer.costs(TOYS.examples[:4]).nll, rtol=1e-4)
     prompts = [example.prompt for example in TOYS.examples[:2]]
     assert again.write(prompts) == saved.write(prompts)
+    assert pickle.loads(pickle.dumps(saved)).write(prompts) == saved.write(prompts)
     suffixes = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert suffixes <= {".json", ".safetensors", ".txt", ".md", ".jinja"}, "only safetensors and plain text"
 

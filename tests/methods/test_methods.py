@@ -70,7 +70,7 @@ class TestOtherArchitectures:
     """ALBERT has one layer for all depths, DeBERTa's return tuples: each is tuned, saved and opened all the same."""
 
     learns, reload_tolerance = True, 1e-4
-    test_saved_and_loaded_it_answers_the_same = MethodContract.test_saved_and_loaded_it_answers_the_same
+    test_saved_and_pickled_it_answers_the_same = MethodContract.test_saved_and_pickled_it_answers_the_same
     material, language_model = MethodContract.material, MethodContract.language_model
 
     @pytest.fixture

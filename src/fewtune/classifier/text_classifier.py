@@ -232,15 +232,10 @@ class TextClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return classifier
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a pickle: the fitted model as the files of its folder.
-
-        Of `fit_` nothing is kept: it holds the open backbone and all the rows.
-        """
-        state = dict(super().__getstate__())
-        if "model_" in state:
+        """For a pickle: the fitted model as the files of its folder."""
+        state = super().__getstate__()
+        if state.pop("model_", None) is not None:
             state["_files"] = self._files or self._packed()
-            for name in ("model_", "fit_"):
-                state.pop(name, None)
         return state
 
     def _packed(self) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ class MethodContract:
         assert watched.log is not None
         assert watched.log.validation_loss
 
-    def test_saved_and_loaded_it_answers_the_same(self, method: Method, material: Material, tmp_path: Path) -> None:
+    def test_saved_and_pickled_it_answers_the_same(self, method: Method, material: Material, tmp_path: Path) -> None:
         fitted = fit(method, material)
         model = model_folder.Model(fitted, Recipe(method), material.classes, 1.3, 0.5)
         model_folder.save(model, material.encoder, tmp_path / "model")
@@ -197,6 +198,8 @@ class MethodContract:
         )
         difference = np.abs(again.predict_proba(NEW_TEXTS) - model.predict_proba(NEW_TEXTS)).max()
         assert difference <= self.reload_tolerance
+        handed_on = pickle.loads(pickle.dumps(again))  # as a pool of workers gets it
+        np.testing.assert_array_equal(handed_on.predict_proba(NEW_TEXTS), again.predict_proba(NEW_TEXTS))
         suffixes = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
         assert suffixes <= {".json", ".safetensors", ".txt", ".md", ".jinja"}, "only safetensors and plain text"
 

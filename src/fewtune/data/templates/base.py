@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,8 +16,6 @@ from fewtune.data.base import Example, Message
 from fewtune.data.pairs import PAIR, own_separator
 from fewtune.data.templates.words import spoken
 from fewtune.errors import UsageError
-
-Render = Callable[[str], str]
 
 
 class Layout(ABC):
@@ -66,18 +64,12 @@ class Template:
         if self.pattern.count("{}") != 1:
             raise UsageError(f"The pattern {self.pattern!r} must hold {{}} once: the class's words stand there.")
 
-    def bind(self, tokenizer: Any) -> Render:
+    def bind(self, tokenizer: Any) -> Bound:
         """What turns a text into what the backbone of `tokenizer` reads."""
         from fewtune.data.templates.registry import layout_class
 
-        layout = layout_class(self.layout)()
         separator = own_separator(tokenizer) if self.separator is None else self.separator
-
-        def render(text: str) -> str:
-            parts = text.split(PAIR)
-            return layout.prompt(self.messages(separator.join(parts)), tokenizer)
-
-        return render
+        return Bound(self, layout_class(self.layout)(), tokenizer, separator)
 
     def messages(self, text: str) -> list[Message]:
         """The instruction, if there is one, and the text with its prefix."""
@@ -157,6 +149,20 @@ class Template:
     def hash(self) -> str:
         """SHA-256 of the JSON with sorted keys, 12 hex digits."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A template and the tokenizer it writes for: a callable that pickles."""
+
+    template: Template
+    layout: Layout
+    tokenizer: Any
+    separator: str
+
+    def __call__(self, text: str) -> str:
+        """What the backbone reads of a text."""
+        return self.layout.prompt(self.template.messages(self.separator.join(text.split(PAIR))), self.tokenizer)
 
 
 PLAIN = Template()
