@@ -28,7 +28,7 @@ def test_a_prompt_may_be_a_text_an_example_or_several(opened, folder):
     assert generate(opened, ["red", Example("green")], settings=DRAWN)[0] == one[0]
     assert "".join(generate_stream(opened, "red", settings=DRAWN)) == one[0].text
     assert generate(opened, [], settings=DRAWN) == []
-    with pytest.raises(UsageError, match="Prompt 2 is a int"):
+    with pytest.raises(UsageError, match="Prompt 2 is of type int"):
         generate(opened, ["red", 3])
 
 

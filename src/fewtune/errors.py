@@ -124,3 +124,9 @@ class MissingExtra(FewtuneError, ImportError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}. Install it with: pip install 'fewtune[{extra}]'")
+
+
+def kind_of(value: object) -> str:
+    """What a value is that should have been a text, to stand after "is": "missing" or "of type int"."""
+    absent = value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType"
+    return "missing" if absent else f"of type {type(value).__name__}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewtune.data.base import Example, Message
-from fewtune.errors import BackboneMissing, UsageError
+from fewtune.errors import BackboneMissing, UsageError, kind_of
 
 if TYPE_CHECKING:
     from fewtune.backbones.decoding.settings import Decoding
@@ -220,5 +220,5 @@ def _examples(prompts: Prompts) -> list[Example]:
     given = [prompts] if isinstance(prompts, str | Example) else list(prompts)
     for place, prompt in enumerate(given, 1):
         if not isinstance(prompt, str | Example):
-            raise UsageError(f"Prompt {place} is a {type(prompt).__name__}. Give texts, or examples.")
+            raise UsageError(f"Prompt {place} is {kind_of(prompt)}. Give texts, or examples.")
     return [prompt if isinstance(prompt, Example) else Example(prompt) for prompt in given]

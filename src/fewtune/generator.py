@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fewtune.data.base import Dataset, Example
 from fewtune.data.readers.base import sound
-from fewtune.errors import UsageError
+from fewtune.errors import UsageError, kind_of
 from fewtune.estimator import Estimator
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def _texts(name: str, values: Any) -> list[str]:
     found = list(values)
     for place, value in enumerate(found):
         if not isinstance(value, str):
-            raise UsageError(f"{name}[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
+            raise UsageError(f"{name}[{place}] is {kind_of(value)}, not a text. Give a list of strings.")
     return [sound(str(value)) for value in found]
 
 

@@ -169,8 +169,11 @@ def test_what_scikit_learn_is_told():
 BAD = {
     "one string": ("a text", ["x"], "one string"),
     "too few labels": (TOYS.texts, TOYS.labels[:-1], "one label a text"),
-    "numbers as texts": ([1, 2, 3, 4], [0, 1, 0, 1], "not a text"),
-    "a missing text": ([*TOYS.texts[:-1], None], TOYS.labels, r"X\[23\] is a NoneType"),
+    "numbers as texts": ([1, 2, 3, 4], [0, 1, 0, 1], r"X\[0\] is of type int, not a text"),
+    "an array as a text": ([np.ones(2), *TOYS.texts[1:]], TOYS.labels, r"X\[0\] is of type ndarray"),
+    "no text": ([*TOYS.texts[:-1], None], TOYS.labels, r"X\[23\] is missing"),
+    "a missing text": ([*TOYS.texts[:-1], pd.NA], TOYS.labels, r"X\[23\] is missing"),
+    "a text that is no number": (pd.Series([np.nan, *TOYS.texts[1:]]), TOYS.labels, r"X\[0\] is missing"),
     "fractions": (TOYS.texts, np.linspace(0, 1, 24), "fractions"),
     "no labels": (TOYS.texts, None, "requires y"),
     "a missing label": (TOYS.texts, [None, *TOYS.labels[1:]], r"y\[0\] has no label"),

@@ -51,9 +51,9 @@ def test_a_missing_label_of_a_series_is_no_fraction():
         ([0.0, float("inf"), 1.0], r"y\[1\] is inf"),
         (["a", "b", 3], r"y\[0\] is a text and y\[2\] a number"),
         ([0, "a", 1], r"y\[1\] is a text and y\[0\] a number"),
-        ([0, 1, b"a"], r"y\[2\] is a bytes"),
-        ([["a"], ["b"], ["a", "b"]], r"y\[0\] is a list, not a label"),
-        (np.zeros((3, 1)), r"y\[0\] is a ndarray"),
+        ([0, 1, b"a"], r"y\[2\] is of type bytes"),
+        ([["a"], ["b"], ["a", "b"]], r"y\[0\] is of type list, not a label"),
+        (np.zeros((3, 1)), r"y\[0\] is of type ndarray"),
         ([0, 1], "y has 2 labels for 3 texts"),
         (None, "y is missing"),
     ],
@@ -74,7 +74,7 @@ def test_whole_floats_come_back_as_they_were_given(tiny_folders):
 
 
 def test_texts_are_named_by_the_argument_they_came_in():
-    with pytest.raises(UsageError, match=r"unlabelled\[1\] is a int"):
+    with pytest.raises(UsageError, match=r"unlabelled\[1\] is of type int"):
         texts_of(["a", 3], "unlabelled")
 
 

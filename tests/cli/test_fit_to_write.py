@@ -259,5 +259,5 @@ def test_the_generator_refuses_what_it_cannot_mean(writer):
         generator.fit(["a", "b"], ["c"])
     with pytest.raises(UsageError, match="X is one string"):
         generator.fit("ab", ["c"])
-    with pytest.raises(UsageError, match=r"y\[1\] is a int"):
+    with pytest.raises(UsageError, match=r"y\[1\] is of type int"):
         generator.fit(["a", "b"], ["c", 3])

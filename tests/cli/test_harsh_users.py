@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from csv_files import write_csv
@@ -248,3 +250,13 @@ def test_blank_lines_of_standard_input_are_named_and_rows_lead_back(fewtune, res
     answer = fewtune("predict", result_folder, "-", "--json")
     assert [json.loads(line)["row"] for line in answer.out.splitlines()] == [1, 4]
     assert "2 of 4 lines have no text and are left out: lines 2, 3." in answer.err
+
+
+def test_a_current_folder_that_is_gone_is_said(result_folder, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    call = "import os, sys; os.rmdir(os.getcwd()); from fewtune.cli.main import run; sys.argv[0] = 'fewtune'; run()"
+    command = [sys.executable, "-c", call, "predict", str(result_folder.absolute()), "the dog"]
+    ended = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "fewtune: The current folder does not exist any more. Change to one that does.\n"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.data.base import Dataset, Example
-from fewtune.errors import UsageError
+from fewtune.errors import UsageError, kind_of
 from fewtune.plural import agreeing
 
 MOST_NAMED = 5
@@ -26,7 +26,7 @@ def texts_of(X: Any, name: str = "X") -> list[str]:
     values = list(np.asarray(X, dtype=object).ravel()) if getattr(X, "ndim", 1) == 2 else list(X)
     for place, value in enumerate(values):
         if not isinstance(value, str):
-            raise UsageError(f"{name}[{place}] is a {type(value).__name__}, not a text. Give a list of strings.")
+            raise UsageError(f"{name}[{place}] is {kind_of(value)}, not a text. Give a list of strings.")
     return [str(value) for value in values]
 
 
@@ -79,7 +79,7 @@ def _check_label(label: Any, place: int) -> None:
         what = f"y[{place}] is {float(label):g}: fractions are no classes, and this is a classifier."
         raise UsageError(f"{what} Give class names or integer codes.")
     if not isinstance(label, str | int | np.integer | np.bool_ | float | np.floating):
-        what = f"y[{place}] is a {type(label).__name__}, not a label."
+        what = f"y[{place}] is {kind_of(label)}, not a label."
         raise UsageError(f"{what} Give one label a text, strings or whole numbers.")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -95,6 +96,7 @@ def _run() -> None:
     from fewtune.errors import FewtuneError
 
     try:
+        _in_a_folder()
         several.begin()
         app()
     except FewtuneError as error:
@@ -118,6 +120,16 @@ def _run() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _in_a_folder() -> None:
+    """Libraries that are loaded by their path end the process without a word where the current folder is gone."""
+    from fewtune.errors import UsageError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("The current folder does not exist any more. Change to one that does.") from None
 
 
 if __name__ == "__main__":

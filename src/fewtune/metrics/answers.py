@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from fewtune.errors import UsageError
+from fewtune.errors import UsageError, kind_of
 from fewtune.metrics.corpus import RowStatistics
 from fewtune.metrics.intervals import Groups
 from fewtune.metrics.overlap import rouge
@@ -142,16 +142,12 @@ def slots_in_prompts(prompts: Sequence[str]) -> list[tuple[Slot, ...]] | None:
 def _check_texts(outputs: Sequence[object], references: Sequence[Sequence[object]]) -> None:
     for row, (output, given) in enumerate(zip(outputs, references, strict=True)):
         if not isinstance(output, str):
-            raise UsageError(f"row {row + 1}: the output is {_kind(output)}, not a text.")
+            raise UsageError(f"row {row + 1}: the output is {kind_of(output)}, not a text.")
         if not given:
             raise UsageError(f"row {row + 1}: there is no reference. Leave the row out or give one.")
         if not all(isinstance(one, str) for one in given):
             bad = next(one for one in given if not isinstance(one, str))
-            raise UsageError(f"row {row + 1}: a reference is {_kind(bad)}, not a text.")
-
-
-def _kind(value: object) -> str:
-    return "missing" if value is None else f"of type {type(value).__name__}"
+            raise UsageError(f"row {row + 1}: a reference is {kind_of(bad)}, not a text.")
 
 
 __all__ = ["Answers", "Asked", "by_prompt", "slots_in_prompts"]
